@@ -1,0 +1,79 @@
+"""The core: a balancer that decides but never waits.
+
+Read in this order. `messages` and `events` say what goes in, what comes out and what is told. `backend` is one server
+as the balancer sees it; `health` is the table by which that belief changes; `pool` is a group of backends and the tuple
+of those available; `algorithms` choose among these; `routing` finds the pool; `balancer` is the one object that a shell
+holds. `workload` describes what a scenario does to all of this.
+
+Whoever holds the balancer is a shell: `lbtutor.live` with sockets, `lbtutor.sim` with a virtual clock. Nothing here
+imports asyncio, socket, threading or time: `now` is an argument, and chance is a `random.Random` that was given.
+"""
+
+from lbtutor.core.algorithms import ALGORITHMS, Algorithm, Comparison
+from lbtutor.core.backend import Backend
+from lbtutor.core.balancer import Balancer, PoolSnapshot
+from lbtutor.core.errors import ConfigError, ContractError, EnvironmentFault, JournalError, LbtutorError
+from lbtutor.core.events import Event
+from lbtutor.core.health import HealthCheck
+from lbtutor.core.messages import (
+    Add,
+    BackendConfig,
+    Command,
+    Disable,
+    Drain,
+    Enable,
+    Forward,
+    Outcome,
+    Probe,
+    ProbeResult,
+    Reject,
+    Remove,
+    Request,
+    SetWeight,
+)
+from lbtutor.core.pool import PoolConfig, Retry
+from lbtutor.core.routing import Route
+from lbtutor.core.units import Seconds
+from lbtutor.core.workload import Act, Arrival, Fault, ListenerConfig, MachineConfig, Plan, Service, Traffic
+
+__all__ = [
+    "ALGORITHMS",
+    "Act",
+    "Add",
+    "Algorithm",
+    "Arrival",
+    "Backend",
+    "BackendConfig",
+    "Balancer",
+    "Command",
+    "Comparison",
+    "ConfigError",
+    "ContractError",
+    "Disable",
+    "Drain",
+    "Enable",
+    "EnvironmentFault",
+    "Event",
+    "Fault",
+    "Forward",
+    "HealthCheck",
+    "JournalError",
+    "LbtutorError",
+    "ListenerConfig",
+    "MachineConfig",
+    "Outcome",
+    "Plan",
+    "PoolConfig",
+    "PoolSnapshot",
+    "Probe",
+    "ProbeResult",
+    "Reject",
+    "Remove",
+    "Request",
+    "Retry",
+    "Route",
+    "Seconds",
+    "Service",
+    "SetWeight",
+    "Traffic",
+]

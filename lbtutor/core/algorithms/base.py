@@ -1,0 +1,47 @@
+"""What an algorithm is: one method, and two optional ones. A learner's class inherits nothing from here."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
+
+from msgspec import Struct
+
+from lbtutor.core.messages import Request
+
+if TYPE_CHECKING:
+    from lbtutor.core.backend import Backend
+    from lbtutor.core.events import Event
+
+
+class Algorithm(Protocol):
+    """Chooses a backend. Structural: any class with this method will do."""
+
+    def pick(self, request: Request, backends: tuple[Backend, ...]) -> Backend:
+        """Return one of `backends`: those available now, never empty, in configuration order.
+
+        Change no backend. The same tuple object means the same members and weights as last time.
+        """
+        ...
+
+
+class Comparison(Struct, frozen=True):
+    """What an algorithm is about to compare: `numbers` in the order of the offered backends, and who wins a tie."""
+
+    rule: str
+    numbers: tuple[float, ...]
+    best: Literal["lowest", "highest"]
+    tie: str
+
+
+@runtime_checkable
+class Explains(Protocol):
+    """Optional: tell what `pick` will compare. Asked just before it, while somebody listens; changes nothing."""
+
+    def compare(self, request: Request, backends: tuple[Backend, ...]) -> Comparison: ...
+
+
+@runtime_checkable
+class Observes(Protocol):
+    """Optional: hear how attempts of this pool ended, to learn from them."""
+
+    def observe(self, event: Event) -> None: ...

@@ -1,0 +1,62 @@
+"""Algorithms that hash: IP hash.
+
+The same client goes to the same backend for as long as the pool stays the same, in every process and on every machine.
+"""
+
+from __future__ import annotations
+
+import zlib
+from ipaddress import ip_address
+
+from lbtutor.core.algorithms.base import Comparison
+from lbtutor.core.backend import Backend
+from lbtutor.core.messages import Request
+
+
+class IpHash:
+    """CRC-32 of the client's address, modulo the total weight.
+
+    **Bytes hashed:** the address in network order, 4 bytes for IPv4 and 16 for IPv6; an IPv6 address that wraps an IPv4
+    one counts as that; text that is no address counts as its UTF-8. Ports never count.
+
+    The chapter's three clients 192.168.1.100, .101 and .102 hash to 0xd3a6a9c2, 0xa4a19954 and 0x3da8c8ee: places 2, 1
+    and 1 of three. Two share a server and one server has nobody, which is what hashing few clients looks like (one each
+    would be luck: 6 chances in 27). NGINX's `ip_hash` takes only the first three octets: all three go to one server.
+
+    When the pool changes, most clients move: modulo n moves about 1 - 1/n of them.
+    """
+
+    def pick(self, request: Request, backends: tuple[Backend, ...]) -> Backend:
+        place = self._place(request.client, backends)
+        for backend in backends:
+            place -= backend.weight
+            if place < 0:
+                return backend
+        return backends[-1]  # only rounding of fractional weights leads here
+
+    def compare(self, request: Request, backends: tuple[Backend, ...]) -> Comparison:
+        place, below = self._place(request.client, backends), 0.0
+        inside = []
+        for backend in backends:
+            inside.append(1.0 if below <= place < below + backend.weight else 0.0)
+            below += backend.weight
+        rule = f"hash of {request.client} is {address_hash(request.client)}, place {place:g} of {below:g}"
+        return Comparison(rule, tuple(inside), "highest", "places do not overlap")
+
+    @staticmethod
+    def _place(client: str, backends: tuple[Backend, ...]) -> float:
+        return address_hash(client) % sum(backend.weight for backend in backends)
+
+
+def address_hash(client: str) -> int:
+    """CRC-32 (ISO 3309) of the address's bytes, 0 to 2**32 - 1."""
+    return zlib.crc32(_address_bytes(client))
+
+
+def _address_bytes(client: str) -> bytes:
+    try:
+        address = ip_address(client)
+    except ValueError:
+        return client.encode("utf-8", "surrogateescape")
+    wrapped = getattr(address, "ipv4_mapped", None)
+    return (wrapped or address).packed

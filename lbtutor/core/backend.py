@@ -1,0 +1,77 @@
+"""`Backend`: what the balancer knows of one server.
+
+The machine itself is elsewhere (an `Origin` in the live shell, a `Station` in the simulator). Only the core writes
+here; algorithms read. Two backends are equal only if they are the same object: a name that left and came back is a new
+backend, with nothing in flight and no past.
+"""
+
+from __future__ import annotations
+
+from lbtutor.core.events import Health
+from lbtutor.core.health import HealthState
+from lbtutor.core.messages import BackendConfig
+
+LATENCY_GAIN = 1 / 8
+"""How much one answer moves the mean: the gain of TCP's round-trip estimator (RFC 6298, section 2)."""
+
+
+class Backend:
+    """One server as the balancer sees it.
+
+    An algorithm may read `name`, `weight` (above 0 whenever it is offered), `in_flight` (attempts under way),
+    `latency` (seconds: decaying mean of all answers, errors too; None before the first; it does not age by itself),
+    `latency_at` (when that was) and `since` (when it last became available).
+    """
+
+    __slots__ = (
+        "address",
+        "disabled",
+        "draining",
+        "health",
+        "in_flight",
+        "latency",
+        "latency_at",
+        "name",
+        "pool",
+        "since",
+        "weight",
+    )
+
+    def __init__(self, config: BackendConfig, now: float, pool: str = "", health: HealthState | None = None) -> None:
+        self.pool = pool
+        self.name = config.name
+        self.address = config.address
+        self.weight = config.weight
+        self.in_flight = 0
+        self.latency: float | None = None
+        self.latency_at: float | None = None
+        self.since = now
+        self.health = health
+        self.draining = False
+        self.disabled = False
+
+    def __repr__(self) -> str:
+        return f"<Backend {self.name} weight={self.weight:g} in_flight={self.in_flight} {self.excluded or 'available'}>"
+
+    @property
+    def believed(self) -> Health:
+        """What the probes say; without probes it is taken to be up."""
+        return "up" if self.health is None else self.health.believed
+
+    @property
+    def excluded(self) -> str | None:
+        """Why it may not receive traffic, or None when it is available."""
+        if self.disabled:
+            return "in maintenance"
+        if self.draining:
+            return "draining"
+        if self.weight <= 0:
+            return "weight 0"
+        if self.health is not None and self.health.believed != "up":
+            return self.health.says
+        return None
+
+    def answered(self, took: float, now: float) -> None:
+        """Let one answer move the mean latency."""
+        self.latency = took if self.latency is None else self.latency + LATENCY_GAIN * (took - self.latency)
+        self.latency_at = now

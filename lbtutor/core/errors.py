@@ -1,0 +1,33 @@
+"""The errors of the house, as one family.
+
+    LbtutorError
+    ├── ConfigError      a configuration, scenario or lesson file cannot be used as written
+    ├── JournalError     a trace file cannot be read to its end
+    ├── EnvironmentFault this machine refuses something that was needed (a port, an address, a file)
+    └── ContractError    the caller of `Balancer` broke its contract: a bug in a shell, never in a learner's file
+
+An expected refusal (nobody available, no such route) is a value, `Reject`, and not here. The message of each says what
+happened, where, and what to try; nothing above this floor needs to add to it.
+"""
+
+from __future__ import annotations
+
+
+class LbtutorError(Exception):
+    """Anything that lbtutor can explain to the person at the keyboard."""
+
+
+class ConfigError(LbtutorError):
+    """A file cannot be used as written: names the file, the key or the line, and what would be accepted."""
+
+
+class JournalError(LbtutorError):
+    """A trace file is foreign, newer than this program, or cut: says what could still be read."""
+
+
+class EnvironmentFault(LbtutorError):
+    """The machine refused something: a port in use, no such address, a file that cannot be written."""
+
+
+class ContractError(LbtutorError):
+    """The balancer was told something impossible, such as the end of a request that never arrived."""

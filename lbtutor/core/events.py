@@ -1,0 +1,251 @@
+"""Everything that can happen, as one tagged union: the trace.
+
+Each event is a frozen record in the past tense, `at` first (scenario seconds), ids and names, never live objects. The
+union reads and writes its own JSON (`msgspec.json.decode(line, type=Event)`), so that a journal is these records and
+nothing else, and every picture, number, sentence and verdict is a fold over them.
+
+One request is: `Arrived`, then either `Rejected`, or `Picked` and `Finished` once for each attempt. The `Finished` that
+is `final` is what the client got. So every arrival ends exactly once: in a `Rejected` or in a final `Finished`.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from msgspec import Struct
+
+Health = Literal["unchecked", "up", "down"]
+"""`unchecked` receives nothing until its first probe passes."""
+
+FaultKind = Literal["crash", "hang", "refuse", "error", "slow", "heal"]
+"""What can befall the machine behind a backend; see `lbtutor.core.workload.Fault`."""
+
+
+class Candidate(Struct, frozen=True):
+    """One member of the pool in a decision: its number, or why it was not considered."""
+
+    backend: str
+    number: float | None
+    excluded: str | None
+
+
+class Why(Struct, frozen=True):
+    """The record of one decision.
+
+    `rule` names what was compared ("in flight", "turns to wait"), `best` which end of it wins, `tie` who wins among
+    equals. `candidates` holds every member of the pool in configuration order. An algorithm that does not explain
+    itself leaves `rule` empty and the numbers None.
+    """
+
+    rule: str
+    best: Literal["lowest", "highest"]
+    tie: str
+    candidates: tuple[Candidate, ...]
+
+
+class Arrived(Struct, frozen=True, tag="arrived"):
+    """A request reached the balancer."""
+
+    at: float
+    request: int
+    client: str
+    method: str
+    host: str
+    path: str
+    listener: str
+
+
+class Picked(Struct, frozen=True, tag="picked"):
+    """A backend was chosen for a request."""
+
+    at: float
+    request: int
+    attempt: int
+    pool: str
+    backend: str
+    because: Literal["algorithm", "only", "retry"]
+    why: Why
+
+
+class Rejected(Struct, frozen=True, tag="rejected"):
+    """The balancer answered a request itself."""
+
+    at: float
+    request: int
+    status: int
+    because: str
+    pool: str | None
+    candidates: tuple[Candidate, ...]
+
+
+class Finished(Struct, frozen=True, tag="finished"):
+    """An attempt ended after `took` seconds; `final` when no other follows and the client got `status`."""
+
+    at: float
+    request: int
+    attempt: int
+    pool: str
+    backend: str
+    outcome: str
+    status: int
+    took: float
+    ok: bool
+    final: bool
+
+
+class ProbeSent(Struct, frozen=True, tag="probe_sent"):
+    """A health check was sent to a backend."""
+
+    at: float
+    pool: str
+    backend: str
+
+
+class Probed(Struct, frozen=True, tag="probed"):
+    """A probe passed or failed: the `count`-th such in a row, of `needed` to change `towards` that health.
+
+    `count` and `needed` are 0 when the result only confirms what was believed.
+    """
+
+    at: float
+    pool: str
+    backend: str
+    ok: bool
+    because: str
+    count: int
+    needed: int
+    towards: Health
+
+
+class HealthChanged(Struct, frozen=True, tag="health_changed"):
+    """A backend's believed health changed."""
+
+    at: float
+    pool: str
+    backend: str
+    was: Health
+    now: Health
+    because: str
+
+
+class Joined(Struct, frozen=True, tag="joined"):
+    """A backend became a member of a pool (also once for each at the start)."""
+
+    at: float
+    pool: str
+    backend: str
+    weight: float
+    health: Health
+
+
+class Left(Struct, frozen=True, tag="left"):
+    """A backend stopped being a member, with so many requests still in flight."""
+
+    at: float
+    pool: str
+    backend: str
+    in_flight: int
+
+
+class Draining(Struct, frozen=True, tag="draining"):
+    """A backend gets no new requests; so many are still in flight."""
+
+    at: float
+    pool: str
+    backend: str
+    in_flight: int
+
+
+class Drained(Struct, frozen=True, tag="drained"):
+    """The last request of a draining backend ended."""
+
+    at: float
+    pool: str
+    backend: str
+
+
+class Disabled(Struct, frozen=True, tag="disabled"):
+    """A backend was put into maintenance: neither requests nor probes."""
+
+    at: float
+    pool: str
+    backend: str
+
+
+class Enabled(Struct, frozen=True, tag="enabled"):
+    """A drain or maintenance ended."""
+
+    at: float
+    pool: str
+    backend: str
+
+
+class WeightChanged(Struct, frozen=True, tag="weight_changed"):
+    """A backend's weight was set."""
+
+    at: float
+    pool: str
+    backend: str
+    was: float
+    now: float
+
+
+class ContractBroken(Struct, frozen=True, tag="contract_broken"):
+    """An algorithm raised, or returned what was not offered; that request was answered 500."""
+
+    at: float
+    request: int
+    pool: str
+    algorithm: str
+    because: str
+
+
+class OriginChanged(Struct, frozen=True, tag="origin_changed"):
+    """Something was done to the machine behind a backend; the balancer was not told.
+
+    `amount` is the factor of `slow` or the share of `error`, else 0.
+    """
+
+    at: float
+    pool: str
+    backend: str
+    fault: FaultKind
+    amount: float
+    by: Literal["timeline", "hand"]
+
+
+class Missed(Struct, frozen=True, tag="missed"):
+    """This reader fell behind: so many events were dropped here, before this one's successor."""
+
+    at: float
+    count: int
+
+
+class Ended(Struct, frozen=True, tag="ended"):
+    """The run is over. A journal without this line was cut."""
+
+    at: float
+    because: Literal["lasted", "interrupted", "stopped"]
+
+
+Event = (
+    Arrived
+    | Picked
+    | Rejected
+    | Finished
+    | ProbeSent
+    | Probed
+    | HealthChanged
+    | Joined
+    | Left
+    | Draining
+    | Drained
+    | Disabled
+    | Enabled
+    | WeightChanged
+    | ContractBroken
+    | OriginChanged
+    | Missed
+    | Ended
+)
+"""Everything that a trace can hold."""

@@ -1,0 +1,117 @@
+"""`Pool`: a group of backends, one algorithm, and the tuple of those available.
+
+The tuple is the pool's promise to its algorithm: **the same object means the same members and weights**. It is made
+anew only when membership, health or a weight changes, so an algorithm with a table rebuilds it exactly then, and the
+common pick filters nothing. A retry is offered a tuple of its own, once, and the next request gets the old object back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container
+from random import Random
+from typing import Literal
+
+from msgspec import Struct, field
+
+from lbtutor.core.algorithms import Algorithm, AlgorithmConfig, Comparison, build_algorithm
+from lbtutor.core.backend import Backend
+from lbtutor.core.errors import ConfigError
+from lbtutor.core.events import Event
+from lbtutor.core.health import HealthCheck, HealthState
+from lbtutor.core.messages import BackendConfig, Request
+from lbtutor.core.units import Seconds
+
+
+_Compare = Callable[[Request, tuple[Backend, ...]], Comparison]
+
+
+class Retry(Struct, frozen=True, forbid_unknown_fields=True):
+    """How often one request may be tried in all. Only definite failures are tried again: nothing had been sent."""
+
+    attempts: int = 1
+
+    def __post_init__(self) -> None:
+        if self.attempts < 1:
+            raise ConfigError("retry: `attempts` counts all tries and must be at least 1")
+
+
+class PoolConfig(Struct, frozen=True):
+    """A pool as configured.
+
+    `all_down` names what happens when no member is available: `"reject"` answers 503 (HAProxy, Caddy, Traefik, Envoy
+    with panic off); `"fail_open"` offers every member that the operator has not taken out, healthy or not (ALB,
+    Envoy's panic). Reject is the default because it shows the truth.
+    """
+
+    name: str
+    algorithm: AlgorithmConfig = "round_robin"
+    backends: tuple[BackendConfig, ...] = ()
+    health: HealthCheck | None = None
+    retry: Retry = field(default_factory=Retry)
+    all_down: Literal["reject", "fail_open"] = "reject"
+    connect_timeout: Seconds = Seconds(5)
+    response_timeout: Seconds = Seconds(60)
+
+
+class Pool:
+    """The living pool: members in configuration order, and who of them may be picked now."""
+
+    def __init__(self, config: PoolConfig, rng: Random, now: float, algorithm: Algorithm | None = None) -> None:
+        self.config = config
+        self.algorithm = algorithm if algorithm is not None else build_algorithm(config.algorithm, rng)
+        self.compare: _Compare | None = getattr(self.algorithm, "compare", None)
+        self.observe: Callable[[Event], None] | None = getattr(self.algorithm, "observe", None)
+        self.members: dict[str, Backend] = {}
+        self._available: tuple[Backend, ...] | None = None
+        for position, backend in enumerate(config.backends):
+            self.join(backend, now, phase=position / len(config.backends))
+
+    def __repr__(self) -> str:
+        return f"<Pool {self.config.name} {type(self.algorithm).__name__} {list(self.members.values())}>"
+
+    @property
+    def name(self) -> str:
+        return self.config.name
+
+    @property
+    def available(self) -> tuple[Backend, ...]:
+        """Members that may receive traffic, in configuration order; with `fail_open`, all the willing if none is up."""
+        if self._available is None:
+            up = tuple(backend for backend in self.members.values() if backend.excluded is None)
+            if not up and self.config.all_down == "fail_open":
+                up = tuple(
+                    backend
+                    for backend in self.members.values()
+                    if not (backend.disabled or backend.draining or backend.weight <= 0)
+                )
+            self._available = up
+        return self._available
+
+    def available_without(self, tried: Container[Backend]) -> tuple[Backend, ...]:
+        """The same, for a retry: a tuple of its own without those already tried."""
+        return tuple(backend for backend in self.available if backend not in tried)
+
+    def changed(self) -> None:
+        """Membership, health or a weight changed: the next pick sees a new tuple."""
+        self._available = None
+
+    def join(self, config: BackendConfig, now: float, phase: float = 0.0) -> Backend:
+        """Add a member at the end of the order; `phase` (0 to 1) is its share of the first probe interval.
+
+        Raises `ConfigError` when the name is taken or the weight is negative.
+        """
+        if config.name in self.members:
+            raise ConfigError(f"pool {self.name}: a backend named {config.name!r} is already a member")
+        if not 0 <= config.weight < float("inf"):
+            raise ConfigError(f"pool {self.name}: weight of {config.name!r} must be 0 or more, not {config.weight!r}")
+        check = self.config.health
+        health = None if check is None else HealthState(check, first_probe=now + phase * check.interval)
+        backend = self.members[config.name] = Backend(config, now, self.name, health)
+        self.changed()
+        return backend
+
+    def leave(self, name: str) -> Backend:
+        """Remove a member; `KeyError` when there is none of that name."""
+        backend = self.members.pop(name)
+        self.changed()
+        return backend

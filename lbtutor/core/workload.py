@@ -1,0 +1,197 @@
+"""What comes in and what goes wrong: the part of a scenario that both shells play.
+
+`arrivals` turns traffic rules into one stream of requests in order of time; `Service` says how long a machine works on
+a request; `Fault` is what befalls a machine; `Plan` holds all of it. Chance comes from generators seeded here by name,
+so the simulator and the live shell see the same arrivals at the same scenario times, and the n-th request at a machine
+takes equally long in both.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterator, Sequence
+from random import Random
+from typing import Literal
+
+from msgspec import Struct
+
+from lbtutor.core.errors import ConfigError
+from lbtutor.core.events import FaultKind
+from lbtutor.core.messages import Command
+from lbtutor.core.pool import PoolConfig
+from lbtutor.core.routing import Route
+from lbtutor.core.units import Seconds
+
+
+class Traffic(Struct, frozen=True, forbid_unknown_fields=True):
+    """Open-loop clients: requests come at `rate` a second whether or not earlier ones were answered.
+
+    `arrivals` is `poisson` (independent clients) or `steady` (evenly spaced, the first one gap after `start`). Requests
+    come from `clients` distinct addresses: in turn when steady, at random when Poisson. `start` and `stop` are scenario
+    times; without `stop` the traffic lasts as long as the scenario.
+    """
+
+    to: str
+    rate: float
+    arrivals: Literal["poisson", "steady"] = "poisson"
+    clients: int = 3
+    method: str = "GET"
+    host: str = ""
+    path: str = "/"
+    start: Seconds = Seconds(0)
+    stop: Seconds | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 < self.rate <= 1_000_000:
+            raise ConfigError(f"traffic: `rate` is requests a second, above 0 and at most 1000000, not {self.rate!r}")
+        if not 1 <= self.clients <= 60_000:
+            raise ConfigError(f"traffic: `clients` must be between 1 and 60000, not {self.clients!r}")
+        if not self.path.startswith("/"):
+            raise ConfigError(f"traffic: `path` must start with a slash, not {self.path!r}")
+
+
+class Arrival(Struct, frozen=True):
+    """A client sends this request at scenario time `at`; `client` numbers the client from 0."""
+
+    at: float
+    client: int
+    to: str
+    method: str
+    host: str
+    path: str
+
+
+def client_address(client: int) -> str:
+    """The loopback address of the client numbered from 0: 127.0.1.1, 127.0.1.2 … (Linux answers on all of 127/8)."""
+    block, last = divmod(client, 250)
+    return f"127.0.{1 + block}.{1 + last}"
+
+
+def arrivals(traffic: Sequence[Traffic], seed: int, lasts: float) -> Iterator[Arrival]:
+    """All requests of all rules before `lasts`, in order of time; made lazily, so a day costs no memory."""
+    streams = (_arrivals_of(rule, Random(f"{seed}/traffic/{index}"), lasts) for index, rule in enumerate(traffic))
+    return heapq.merge(*streams, key=lambda arrival: arrival.at)
+
+
+def _arrivals_of(rule: Traffic, rng: Random, lasts: float) -> Iterator[Arrival]:
+    stop = lasts if rule.stop is None else min(rule.stop, lasts)
+    steady = rule.arrivals == "steady"
+    count = 0
+    at = float(rule.start)
+    while True:
+        count += 1
+        at = rule.start + count / rule.rate if steady else at + rng.expovariate(rule.rate)
+        if at >= stop:
+            return
+        client = (count - 1) % rule.clients if steady else rng.randrange(rule.clients)
+        yield Arrival(at, client, rule.to, rule.method, rule.host, rule.path)
+
+
+ServiceShape = Literal["constant", "exponential"]
+
+
+class Service(Struct, frozen=True):
+    """How long one worker is busy with one request: `constant`, or `exponential` with that mean (seconds)."""
+
+    shape: ServiceShape
+    mean: float
+
+    @classmethod
+    def parse(cls, value: object) -> Service:
+        """Read `"20ms"` (constant) or `{ exponential = "20ms" }`; raises `ConfigError`."""
+        if isinstance(value, str):
+            return cls("constant", Seconds.parse(value))
+        if isinstance(value, dict) and len(value) == 1:
+            ((shape, mean),) = value.items()
+            if shape == "constant" or shape == "exponential":
+                return cls(shape, Seconds.parse(mean))
+        raise ConfigError(f'service is a duration or {{ exponential = "20ms" }}, not {value!r}')
+
+    def sample(self, rng: Random) -> float:
+        """Seconds of work for the next request."""
+        return self.mean if self.shape == "constant" else rng.expovariate(1 / self.mean) if self.mean else 0.0
+
+
+class MachineConfig(Struct, frozen=True):
+    """The machine behind a lab backend: `workers` requests at once, the rest wait in line (first come, first served).
+
+    `errors` is the share of requests it answers 500 on its best days. Health checks are answered at once and by
+    nobody's worker, so a busy machine is not a sick one.
+    """
+
+    pool: str
+    name: str
+    workers: int = 8
+    service: Service = Service("constant", 0.02)
+    errors: float = 0.0
+
+    def rng(self, seed: int) -> Random:
+        """The machine's own dice: service times first, then errors, one draw each per request in order of arrival."""
+        return Random(f"{seed}/machine/{self.pool}/{self.name}")
+
+
+class Fault(Struct, frozen=True):
+    """What befalls a machine, until the next fault or `heal`.
+
+    | kind | new connections | requests under way | new requests | probes |
+    |---|---|---|---|---|
+    | crash | refused | connection closed | - | refused |
+    | refuse | refused | go on | served on open connections | refused |
+    | hang | accepted | never answered | never answered | never answered |
+    | error | accepted | go on | 500 at once for a share `amount` | 500 when the share is all |
+    | slow | accepted | go on | `amount` times the work | answered at once |
+    | heal | accepted | held ones go on | served | 200 |
+    """
+
+    kind: FaultKind
+    pool: str
+    backend: str
+    amount: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.kind == "slow" and self.amount <= 0:
+            raise ConfigError(f"slow: `by` is a factor above 0, not {self.amount!r}")
+        if self.kind == "error" and not 0 < self.amount <= 1:
+            raise ConfigError(f"error: `share` is above 0 and at most 1, not {self.amount!r}")
+
+
+class Act(Struct, frozen=True):
+    """One line of the timeline: at that scenario time, this befalls a machine or is commanded to the balancer."""
+
+    at: float
+    what: Fault | Command
+
+
+class ListenerConfig(Struct, frozen=True):
+    """A door of the balancer: `at` is `host:port`, port 0 lets the system choose.
+
+    `trusted_proxies` are peer addresses whose `X-Forwarded-For` names the client; from everybody else it is replaced.
+    `head_timeout` bounds the time for a request's head, `idle_timeout` the time between requests on one connection.
+    """
+
+    name: str
+    at: str = "127.0.0.1:0"
+    trusted_proxies: tuple[str, ...] = ()
+    head_timeout: Seconds = Seconds(10)
+    idle_timeout: Seconds = Seconds(60)
+    max_header_bytes: int = 16_384
+
+
+class Plan(Struct, frozen=True):
+    """All that a shell needs to play a scenario, with every default filled in. Times are scenario seconds.
+
+    `speed` is scenario seconds per second of wall time and concerns the live shell alone. `drain` is how long the live
+    shell lets requests under way finish when it is told to stop.
+    """
+
+    listeners: tuple[ListenerConfig, ...]
+    routes: tuple[Route, ...]
+    pools: tuple[PoolConfig, ...]
+    machines: tuple[MachineConfig, ...] = ()
+    traffic: tuple[Traffic, ...] = ()
+    acts: tuple[Act, ...] = ()
+    title: str = ""
+    seed: int = 1
+    lasts: Seconds = Seconds(30)
+    speed: float = 1.0
+    drain: Seconds = Seconds(10)
