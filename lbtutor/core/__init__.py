@@ -2,8 +2,9 @@
 
 Read in this order. `messages` and `events` say what goes in, what comes out and what is told. `backend` is one server
 as the balancer sees it; `health` is the table by which that belief changes; `pool` is a group of backends and the tuple
-of those available; `algorithms` choose among these; `routing` finds the pool; `balancer` is the one object that a shell
-holds. `workload` describes what a scenario does to all of this.
+of those available; `algorithms` choose among these; `routing` finds the pool; `explain` records why; `balancer` is the
+one object that a shell holds, and `snapshot` its numbers at a moment. `workload` describes what a scenario does to all
+of this.
 
 Whoever holds the balancer is a shell: `lbtutor.live` with sockets, `lbtutor.sim` with a virtual clock. Nothing here
 imports asyncio, socket, threading or time: `now` is an argument, and chance is a `random.Random` that was given.

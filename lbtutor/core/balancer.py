@@ -17,7 +17,8 @@ What the shell must do, for each request and each tick:
 Choice and count are one step: `arrive` returns with the backend's `in_flight` already raised, so no other request can
 decide in between.
 
-Every decision says why, and the record is built only while somebody listens (`report`), before the algorithm moves on.
+Every decision says why (see `lbtutor.core.explain`). Listening changes nothing: with `report=None` no record is made,
+and the decisions are the same.
 """
 
 from __future__ import annotations
@@ -26,15 +27,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from random import Random
 from typing import Literal
 
-from msgspec import Struct
 from msgspec.structs import replace
 
-from lbtutor.core.algorithms import Algorithm, Comparison
+from lbtutor.core.algorithms import Algorithm
 from lbtutor.core.backend import Backend
 from lbtutor.core.errors import ConfigError, ContractError
 from lbtutor.core.events import (
     Arrived,
-    Candidate,
     ContractBroken,
     Disabled,
     Drained,
@@ -42,7 +41,6 @@ from lbtutor.core.events import (
     Enabled,
     Event,
     Finished,
-    Health,
     HealthChanged,
     Joined,
     Left,
@@ -53,6 +51,7 @@ from lbtutor.core.events import (
     WeightChanged,
     Why,
 )
+from lbtutor.core.explain import explain, passed_over, unexplained
 from lbtutor.core.messages import (
     Add,
     Command,
@@ -69,29 +68,13 @@ from lbtutor.core.messages import (
     Request,
     SetWeight,
 )
-from lbtutor.core.pool import Pool, PoolConfig
+from lbtutor.core.pool import Pool, PoolConfig, check_weight
 from lbtutor.core.routing import Route, Router
+from lbtutor.core.snapshot import PoolSnapshot, snapshot_of
 
-_UNEXPLAINED = Comparison("", (), "lowest", "")
+__all__ = ["Balancer", "PoolSnapshot"]
 
-
-class BackendSnapshot(Struct, frozen=True):
-    """One backend's numbers at a moment; `excluded` says why it gets no traffic, None when it is available."""
-
-    name: str
-    weight: float
-    in_flight: int
-    latency: float | None
-    health: Health
-    excluded: str | None
-
-
-class PoolSnapshot(Struct, frozen=True):
-    """One pool's members in configuration order."""
-
-    name: str
-    algorithm: str
-    backends: tuple[BackendSnapshot, ...]
+_LONGEST_QUOTE = 200
 
 
 class _Open:
@@ -110,8 +93,9 @@ class _Open:
 class Balancer:
     """Pools, routes, health, retries and draining: everything that a load balancer decides.
 
-    `report` is called with each event as it happens; with None, no event is built. `algorithms` replaces the configured
-    algorithm of the named pools. Raises `ConfigError` when a route names a pool that does not exist.
+    `report` is called with each event as it happens; with None, nothing is told. `algorithms` replaces the configured
+    algorithm of the named pools. Raises `ConfigError` when a route names a pool that does not exist, or when two pools
+    share a name.
     """
 
     def __init__(
@@ -125,27 +109,40 @@ class Balancer:
         algorithms: Mapping[str, Algorithm] | None = None,
     ) -> None:
         replaced = algorithms or {}
-        self._pools = {
-            config.name: Pool(config, Random(rng.getrandbits(64)), now, replaced.get(config.name)) for config in pools
-        }
+        self._pools: dict[str, Pool] = {}
+        for config in pools:
+            if config.name in self._pools:
+                raise ConfigError(f"two pools are named {config.name!r}")
+            self._pools[config.name] = Pool(config, Random(rng.getrandbits(64)), now, replaced.get(config.name))
         for route in routes:
             if route.pool not in self._pools:
                 raise ConfigError(f"a route leads to pool {route.pool!r}, which does not exist; {_known(self._pools)}")
         self._router = Router(routes)
         self._open: dict[int, _Open] = {}
         self._report = report
-        if report is not None:
-            for pool in self._pools.values():
-                for backend in pool.members.values():
-                    report(Joined(now, pool.name, backend.name, backend.weight, backend.believed))
+        for pool in self._pools.values():
+            for backend in pool.members.values():
+                self._tell(_joined(now, backend))
 
     def __repr__(self) -> str:
         return f"<Balancer {list(self._pools.values())} open={len(self._open)}>"
 
-    # -- requests -------------------------------------------------------------------------------------------------
+    @property
+    def open_requests(self) -> int:
+        """Requests that were forwarded and have not finished."""
+        return len(self._open)
+
+    def snapshot(self) -> tuple[PoolSnapshot, ...]:
+        """The numbers of every pool at this moment."""
+        return tuple(snapshot_of(pool) for pool in self._pools.values())
 
     def arrive(self, request: Request) -> Decision:
-        """Decide where a request goes. After a `Forward`, `finish` must follow exactly once."""
+        """Decide where a request goes. After a `Forward`, `finish` must follow exactly once.
+
+        Raises `ContractError` when a request of that id is still under way.
+        """
+        if request.id in self._open:
+            raise ContractError(f"request {request.id} is under way already; each arrival needs an id of its own")
         if self._report is not None:
             self._report(_arrived(request))
         route = self._router.match(request)
@@ -155,9 +152,9 @@ class Balancer:
         offered = pool.available
         if not offered:
             return self._reject(request, pool, 503, "no backend is available")
-        backend, event = self._pick(request, pool, offered)
-        if event is not None and self._report is not None:
-            self._report(event)
+        backend, told = self._choose(request, pool, offered)
+        for event in told:
+            self._tell(event)
         if backend is None:
             return self._reject(request, pool, 500, "the algorithm broke its contract")
         return self._forward(_Open(request, pool, backend, (backend,)))
@@ -170,42 +167,16 @@ class Balancer:
         ended = self._open.pop(request_id, None)
         if ended is None:
             raise ContractError(f"request {request_id} has no attempt under way, so it cannot finish")
-        request, pool, backend = ended.request, ended.pool, ended.backend
-        took = now - ended.started
-        backend.in_flight -= 1
+        ended.backend.in_flight -= 1
         if outcome.kind == "answered":
-            backend.answered(took, now)
-
-        again: _Open | None = None
-        event: Event | None = None
-        offered = self._offered_again(ended, outcome)
-        if offered:
-            retry = replace(request, at=now, attempt=request.attempt + 1)
-            chosen, event = self._pick(retry, pool, offered)
-            if chosen is not None:
-                again = _Open(retry, pool, chosen, (*ended.tried, chosen))
-
-        if self._report is not None or pool.observe is not None:
-            finished = Finished(
-                now,
-                request_id,
-                request.attempt,
-                pool.name,
-                backend.name,
-                outcome.says,
-                outcome.status,
-                took,
-                outcome.ok,
-                again is None,
-            )
-            if pool.observe is not None:
-                pool.observe(finished)
-            if self._report is not None:
-                self._report(finished)
-                if event is not None:
-                    self._report(event)
-                if backend.draining and not backend.in_flight:
-                    self._report(Drained(now, pool.name, backend.name))
+            ended.backend.answered(now - ended.started, now)
+        again, told = self._try_again(ended, outcome, now)
+        if self._report is not None or ended.pool.observe is not None:
+            self._tell_finished(ended, outcome, now, final=again is None)
+        for event in told:
+            self._tell(event)
+        if ended.backend.draining and not ended.backend.in_flight and ended.pool.has(ended.backend):
+            self._tell(Drained(now, ended.pool.name, ended.backend.name))
         return None if again is None else self._forward(again)
 
     def _forward(self, entry: _Open) -> Forward:
@@ -215,44 +186,59 @@ class Balancer:
 
     def _reject(self, request: Request, pool: Pool | None, status: int, because: str) -> Reject:
         if self._report is not None:
-            members = () if pool is None else pool.members.values()
-            candidates = tuple(Candidate(backend.name, None, backend.excluded) for backend in members)
-            name = None if pool is None else pool.name
+            name, candidates = (None, ()) if pool is None else (pool.name, passed_over(pool))
             self._report(Rejected(request.at, request.id, status, because, name, candidates))
         return Reject(request.id, status, because)
 
-    @staticmethod
-    def _offered_again(ended: _Open, outcome: Outcome) -> tuple[Backend, ...]:
-        """Who may be tried next: nobody unless the failure is definite, tries are left, and somebody is untried."""
-        pool = ended.pool
-        if outcome.kind == "answered" or not outcome.definite or ended.request.attempt >= pool.config.retry.attempts:
-            return ()
-        return pool.available_without(ended.tried)
+    def _try_again(self, ended: _Open, outcome: Outcome, now: float) -> tuple[_Open | None, Sequence[Event]]:
+        """Another try for a request whose attempt ended so, or None; and what is to be told of the choice."""
+        offered = _offered_again(ended, outcome)
+        if not offered:
+            return None, ()
+        retry = replace(ended.request, at=now, attempt=ended.request.attempt + 1)
+        chosen, told = self._choose(retry, ended.pool, offered)
+        return (None if chosen is None else _Open(retry, ended.pool, chosen, (*ended.tried, chosen))), told
 
-    def _pick(
+    def _choose(
         self, request: Request, pool: Pool, offered: tuple[Backend, ...]
-    ) -> tuple[Backend | None, Picked | ContractBroken | None]:
-        """Ask the algorithm: the backend and the record of the choice, or None and how the contract was broken."""
-        why: Why | None = None
+    ) -> tuple[Backend | None, Sequence[Event]]:
+        """Ask the algorithm. The backend, or None when the contract was broken; and what is to be told of it."""
+        told: list[Event] = []
+        why = None if self._report is None else _explain(request, pool, offered, told)
         try:
-            if self._report is not None:
-                why = _explain(request, pool, offered)
             chosen = pool.algorithm.pick(request, offered)
-        except Exception as error:  # a learner's algorithm may raise anything, and the balancer goes on
-            return None, self._broken(request, pool, f"it raised {type(error).__name__}: {error}")
+        except (Exception, SystemExit) as error:
+            told.append(_broken(request, pool, f"it raised {_quote_error(error)}"))
+            return None, told
         if type(chosen) is not Backend or chosen not in offered:
-            return None, self._broken(request, pool, f"it picked {chosen!r}, which was not offered")
-        if why is None:
-            return chosen, None
-        because: Literal["algorithm", "only", "retry"] = (
-            "retry" if request.attempt > 1 else "only" if len(offered) == 1 else "algorithm"
+            told.append(_broken(request, pool, f"it picked {_quote(chosen)}, which was not offered"))
+            return None, told
+        if why is not None:
+            told.append(_picked(request, pool, offered, chosen, why))
+        return chosen, told
+
+    def _tell_finished(self, ended: _Open, outcome: Outcome, now: float, *, final: bool) -> None:
+        """Tell the end of an attempt: to the algorithm, if it learns from outcomes, and to whoever listens."""
+        request, pool = ended.request, ended.pool
+        event = Finished(
+            now,
+            request.id,
+            request.attempt,
+            pool.name,
+            ended.backend.name,
+            outcome.says,
+            outcome.status,
+            now - ended.started,
+            outcome.ok,
+            final,
         )
-        return chosen, Picked(request.at, request.id, request.attempt, pool.name, chosen.name, because, why)
-
-    def _broken(self, request: Request, pool: Pool, because: str) -> ContractBroken:
-        return ContractBroken(request.at, request.id, pool.name, type(pool.algorithm).__name__, because)
-
-    # -- health ---------------------------------------------------------------------------------------------------
+        self._tell(event)
+        if pool.observe is None:
+            return
+        try:
+            pool.observe(event)
+        except (Exception, SystemExit) as error:
+            self._tell(_broken(request, pool, f"its observe raised {_quote_error(error)}"))
 
     def tick(self, now: float) -> list[Probe]:
         """The probes to send now."""
@@ -264,28 +250,24 @@ class Balancer:
             for backend in pool.members.values():
                 if backend.health is not None and not backend.disabled and backend.health.due(now):
                     probes.append(Probe(pool.name, backend, check.path, check.timeout))
-                    if self._report is not None:
-                        self._report(ProbeSent(now, pool.name, backend.name))
+                    self._tell(ProbeSent(now, pool.name, backend.name))
         return probes
 
     def probed(self, backend: Backend, result: ProbeResult, now: float) -> None:
         """A probe of `backend` was answered, or failed. Ignored when the backend has left since."""
         pool = self._pools[backend.pool]
-        if backend.health is None or pool.members.get(backend.name) is not backend:
+        if backend.health is None or not pool.has(backend):
             return
         was = backend.health.believed
         count, needed, towards, changed = backend.health.result(result.ok)
-        if self._report is not None:
-            self._report(Probed(now, pool.name, backend.name, result.ok, result.detail, count, needed, towards))
+        self._tell(Probed(now, pool.name, backend.name, result.ok, result.detail, count, needed, towards))
         if not changed:
             return
         if towards == "up":
             backend.since = now
         pool.changed()
-        if self._report is not None:
-            word = "passed" if result.ok else "failed"
-            because = f"{count} probe{'s' if count > 1 else ''} in a row {word}, the last with: {result.detail}"
-            self._report(HealthChanged(now, pool.name, backend.name, was, towards, because))
+        because = _why_health_changed(count, result)
+        self._tell(HealthChanged(now, pool.name, backend.name, was, towards, because))
 
     def next_deadline(self) -> float | None:
         """When `tick` will next have something to do; None while there is nothing to wait for."""
@@ -299,8 +281,6 @@ class Balancer:
             default=None,
         )
 
-    # -- the operator ---------------------------------------------------------------------------------------------
-
     def command(self, command: Command, now: float) -> None:
         """Carry out the operator's wish; asking twice changes nothing.
 
@@ -310,8 +290,7 @@ class Balancer:
         if pool is None:
             raise ConfigError(f"there is no pool {command.pool!r}; {_known(self._pools)}")
         if isinstance(command, Add):
-            backend = pool.join(command.backend, now)
-            self._tell(Joined(now, pool.name, backend.name, backend.weight, backend.believed))
+            self._tell(_joined(now, pool.join(command.backend, now)))
             return
         if command.backend not in pool.members:
             raise ConfigError(f"pool {pool.name} has no backend {command.backend!r}; {_known(pool.members)}")
@@ -333,8 +312,7 @@ class Balancer:
                 backend.disabled = backend.draining = False
                 self._tell(Enabled(now, pool.name, backend.name))
             case SetWeight() if command.weight != backend.weight:
-                if not 0 <= command.weight < float("inf"):
-                    raise ConfigError(f"weight of {pool.name}/{backend.name} must be 0 or more, not {command.weight!r}")
+                check_weight(pool.name, backend.name, command.weight)
                 was, backend.weight = backend.weight, command.weight
                 self._tell(WeightChanged(now, pool.name, backend.name, was, backend.weight))
             case _:
@@ -347,48 +325,61 @@ class Balancer:
         if self._report is not None:
             self._report(event)
 
-    # -- what can be read -----------------------------------------------------------------------------------------
 
-    @property
-    def open_requests(self) -> int:
-        """Requests that were forwarded and have not finished."""
-        return len(self._open)
-
-    def snapshot(self) -> tuple[PoolSnapshot, ...]:
-        """The numbers of every pool at this moment."""
-        return tuple(
-            PoolSnapshot(
-                pool.name,
-                type(pool.algorithm).__name__,
-                tuple(
-                    BackendSnapshot(
-                        backend.name,
-                        backend.weight,
-                        backend.in_flight,
-                        backend.latency,
-                        backend.believed,
-                        backend.excluded,
-                    )
-                    for backend in pool.members.values()
-                ),
-            )
-            for pool in self._pools.values()
-        )
+def _offered_again(ended: _Open, outcome: Outcome) -> tuple[Backend, ...]:
+    """Who may be tried next: nobody unless the failure is definite, tries are left, and somebody is untried."""
+    pool = ended.pool
+    if outcome.kind == "answered" or not outcome.definite or ended.request.attempt >= pool.config.retry.attempts:
+        return ()
+    return pool.available_without(ended.tried)
 
 
-def _explain(request: Request, pool: Pool, offered: tuple[Backend, ...]) -> Why:
-    """The record of the decision about to be made: every member, its number or why it is left out."""
-    comparison = _UNEXPLAINED if pool.compare is None else pool.compare(request, offered)
-    numbers = dict(zip(offered, comparison.numbers, strict=False))
-    candidates = tuple(
-        Candidate(member.name, numbers.get(member), None if member in offered else member.excluded or "tried already")
-        for member in pool.members.values()
+def _explain(request: Request, pool: Pool, offered: tuple[Backend, ...], told: list[Event]) -> Why:
+    """The record of the choice about to be made; an algorithm that cannot explain itself may still choose."""
+    try:
+        return explain(request, pool, offered)
+    except (Exception, SystemExit) as error:
+        told.append(_broken(request, pool, f"its compare raised {_quote_error(error)}"))
+        return unexplained(pool, offered)
+
+
+def _picked(request: Request, pool: Pool, offered: tuple[Backend, ...], chosen: Backend, why: Why) -> Picked:
+    because: Literal["algorithm", "only", "retry"] = (
+        "retry" if request.attempt > 1 else "only" if len(offered) == 1 else "algorithm"
     )
-    return Why(comparison.rule, comparison.best, comparison.tie, candidates)
+    return Picked(request.at, request.id, request.attempt, pool.name, chosen.name, because, why)
+
+
+def _broken(request: Request, pool: Pool, because: str) -> ContractBroken:
+    return ContractBroken(request.at, request.id, pool.name, type(pool.algorithm).__name__, because)
+
+
+def _why_health_changed(count: int, result: ProbeResult) -> str:
+    word = "passed" if result.ok else "failed"
+    if count == 1:
+        return f"one probe {word}: {result.detail}"
+    return f"{count} probes in a row {word}, the last with: {result.detail}"
 
 
 def _arrived(request: Request) -> Arrived:
     return Arrived(request.at, request.id, request.client, request.method, request.host, request.path, request.listener)
+
+
+def _joined(now: float, backend: Backend) -> Joined:
+    return Joined(now, backend.pool, backend.name, backend.weight, backend.believed)
+
+
+def _quote_error(error: BaseException) -> str:
+    return f"{type(error).__name__}: {_quote(error, str)}"
+
+
+def _quote(value: object, to_text: Callable[[object], str] = repr) -> str:
+    """What a learner's code gave us, in words; even its `__repr__` may raise."""
+    try:
+        text = to_text(value)
+    except (Exception, SystemExit):
+        return f"a {type(value).__name__} that cannot be shown"
+    return text if len(text) <= _LONGEST_QUOTE else text[:_LONGEST_QUOTE] + "…"
 
 
 def _known(names: Iterable[str]) -> str:

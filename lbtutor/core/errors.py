@@ -17,12 +17,22 @@ class LbtutorError(Exception):
     """Anything that lbtutor can explain to the person at the keyboard."""
 
 
-class ConfigError(LbtutorError):
-    """A file cannot be used as written: names the file, the key or the line, and what would be accepted."""
+class ConfigError(LbtutorError, ValueError):
+    """A file cannot be used as written: names the file, the key or the line, and what would be accepted.
+
+    Also a `ValueError`, so that msgspec adds the place in the file when one is raised while a table is being read.
+    """
 
 
 class JournalError(LbtutorError):
-    """A trace file is foreign, newer than this program, or cut: says what could still be read."""
+    """A trace file is foreign, newer than this program, or damaged.
+
+    `journal` is a `lbtutor.trace.journal.Journal` with what could be read before the damage, or None.
+    """
+
+    def __init__(self, message: str, journal: object | None = None) -> None:
+        super().__init__(message)
+        self.journal = journal
 
 
 class EnvironmentFault(LbtutorError):

@@ -32,8 +32,8 @@ class Candidate(Struct, frozen=True):
 class Why(Struct, frozen=True):
     """The record of one decision.
 
-    `rule` names what was compared ("in flight", "turns to wait"), `best` which end of it wins, `tie` who wins among
-    equals. `candidates` holds every member of the pool in configuration order. An algorithm that does not explain
+    `rule` names what was compared ("in flight", "turns to wait after a"), `best` which end of it wins, `tie` who wins
+    among equals. `candidates` holds every member of the pool in configuration order. An algorithm that does not explain
     itself leaves `rule` empty and the numbers None.
     """
 
@@ -191,7 +191,11 @@ class WeightChanged(Struct, frozen=True, tag="weight_changed"):
 
 
 class ContractBroken(Struct, frozen=True, tag="contract_broken"):
-    """An algorithm raised, or returned what was not offered; that request was answered 500."""
+    """An algorithm raised, or returned what was not offered.
+
+    When that leaves a request without a backend, it ends at once: a new one in a `Rejected` with status 500, a retry in
+    the `Finished` of the attempt before. A broken `compare` or `observe` leaves the request as it is.
+    """
 
     at: float
     request: int

@@ -84,8 +84,9 @@ class HealthState:
         if self.probing or now < self.next_probe:
             return False
         interval = self._check.interval
-        missed_intervals = int((now - self.next_probe) / interval)
-        self.next_probe += interval * (missed_intervals + 1)
+        self.next_probe += interval * (int((now - self.next_probe) / interval) + 1)
+        if self.next_probe <= now:  # a quotient just below a whole number
+            self.next_probe += interval
         self.probing = True
         return True
 
@@ -107,9 +108,9 @@ class HealthState:
 
     @property
     def says(self) -> str:
-        """The belief and the streak against it: "down", "up", "up, 2 failures of 3"."""
+        """The belief and the streak against it: "down", "up", "up, 2 of 3 failures"."""
         if self.believed == "up" and self.streak:
-            return f"up, {self.streak} failures of {self._check.fall}"
+            return f"up, {self.streak} of {self._check.fall} failures"
         if self.believed == "down" and self.streak:
-            return f"down, {self.streak} passes of {self._check.rise}"
+            return f"down, {self.streak} of {self._check.rise} passes"
         return "not checked yet" if self.believed == "unchecked" else self.believed

@@ -21,7 +21,6 @@ from lbtutor.core.health import HealthCheck, HealthState
 from lbtutor.core.messages import BackendConfig, Request
 from lbtutor.core.units import Seconds
 
-
 _Compare = Callable[[Request, tuple[Backend, ...]], Comparison]
 
 
@@ -51,6 +50,10 @@ class PoolConfig(Struct, frozen=True):
     all_down: Literal["reject", "fail_open"] = "reject"
     connect_timeout: Seconds = Seconds(5)
     response_timeout: Seconds = Seconds(60)
+
+    def __post_init__(self) -> None:
+        if self.connect_timeout <= 0 or self.response_timeout <= 0:
+            raise ConfigError(f"pool {self.name}: `connect_timeout` and `response_timeout` must be longer than 0")
 
 
 class Pool:
@@ -91,6 +94,10 @@ class Pool:
         """The same, for a retry: a tuple of its own without those already tried."""
         return tuple(backend for backend in self.available if backend not in tried)
 
+    def has(self, backend: Backend) -> bool:
+        """True while this very backend is a member; a namesake that came later is another one."""
+        return self.members.get(backend.name) is backend
+
     def changed(self) -> None:
         """Membership, health or a weight changed: the next pick sees a new tuple."""
         self._available = None
@@ -102,8 +109,7 @@ class Pool:
         """
         if config.name in self.members:
             raise ConfigError(f"pool {self.name}: a backend named {config.name!r} is already a member")
-        if not 0 <= config.weight < float("inf"):
-            raise ConfigError(f"pool {self.name}: weight of {config.name!r} must be 0 or more, not {config.weight!r}")
+        check_weight(self.name, config.name, config.weight)
         check = self.config.health
         health = None if check is None else HealthState(check, first_probe=now + phase * check.interval)
         backend = self.members[config.name] = Backend(config, now, self.name, health)
@@ -115,3 +121,9 @@ class Pool:
         backend = self.members.pop(name)
         self.changed()
         return backend
+
+
+def check_weight(pool: str, backend: str, weight: float) -> None:
+    """Raises `ConfigError` unless `weight` is a number from 0 up."""
+    if not 0 <= weight < float("inf"):
+        raise ConfigError(f"pool {pool}: the weight of {backend!r} must be 0 or more, not {weight!r}")

@@ -30,7 +30,7 @@ class Route(Struct, frozen=True, forbid_unknown_fields=True):
     def __post_init__(self) -> None:
         if not self.path.startswith("/"):
             raise ConfigError(f"route to {self.pool!r}: `path` must start with a slash, not {self.path!r}")
-        if "*" in self.host.removeprefix("*."):
+        if "*" in self.host.removeprefix("*.") or self.host == "*.":
             raise ConfigError(f"route to {self.pool!r}: `host` is exact or starts with `*.`, not {self.host!r}")
 
 
@@ -49,7 +49,7 @@ class Router:
         """The route with the highest precedence, or None."""
         if self._catch_all is not None:
             return self._catch_all
-        host = request.host.partition(":")[0].lower()
+        host = _without_port(request.host).lower()
         path = request.path.partition("?")[0]
         for route in self._routes:
             if (
@@ -67,9 +67,15 @@ def _precedence(route: Route) -> tuple[int, int]:
     return host_rank, -len(route.path.rstrip("/"))
 
 
+def _without_port(host: str) -> str:
+    """`a.com:80` is `a.com`, and `[::1]:80` is `[::1]`."""
+    name, colon, port = host.rpartition(":")
+    return name if colon and not port.endswith("]") else host
+
+
 def _path_matches(prefix: str, path: str) -> bool:
     stem = prefix.rstrip("/")
-    return path == stem or path.startswith(stem + "/")
+    return not stem or path == stem or path.startswith(stem + "/")
 
 
 def _host_matches(pattern: str, host: str) -> bool:

@@ -36,9 +36,9 @@ class Seconds(float):
 
 
 def say_duration(seconds: float) -> str:
-    """The shortest exact text: 0.25 is "250ms", 30.0 is "30s", 1800.0 is "30m"."""
+    """The shortest text that `Seconds.parse` reads back: 0.25 is "250ms", 30.0 is "30s", 1800.0 is "30m"."""
     for unit in ("h", "m", "s", "ms", "us"):
         count = seconds / _UNITS[unit]
         if count >= 1 and (unit in ("s", "ms", "us") or float(count).is_integer()):
-            return f"{count:.6g}{unit}"
-    return "0s" if seconds == 0 else f"{seconds / 1e-6:.6g}us"
+            return f"{count:.12g}{unit}"
+    return "0s" if seconds == 0 else f"{seconds / 1e-6:.12f}".rstrip("0").rstrip(".") + "us"

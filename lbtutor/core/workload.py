@@ -90,11 +90,27 @@ def _arrivals_of(rule: Traffic, rng: Random, lasts: float) -> Iterator[Arrival]:
 ServiceShape = Literal["constant", "exponential"]
 
 
-class Service(Struct, frozen=True):
-    """How long one worker is busy with one request: `constant`, or `exponential` with that mean (seconds)."""
+class Service:
+    """How long one worker is busy with one request: `constant`, or `exponential` with that mean (seconds).
 
-    shape: ServiceShape
-    mean: float
+    Written in files as `"20ms"` or `{ exponential = "20ms" }`, and therefore not a struct, which msgspec would read by
+    its fields.
+    """
+
+    __slots__ = ("mean", "shape")
+
+    def __init__(self, shape: ServiceShape, mean: float) -> None:
+        self.shape: ServiceShape = shape
+        self.mean = mean
+
+    def __repr__(self) -> str:
+        return f"Service({self.shape!r}, {self.mean!r})"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Service) and (self.shape, self.mean) == (other.shape, other.mean)
+
+    def __hash__(self) -> int:
+        return hash((self.shape, self.mean))
 
     @classmethod
     def parse(cls, value: object) -> Service:
@@ -149,7 +165,7 @@ class Fault(Struct, frozen=True):
     amount: float = 0.0
 
     def __post_init__(self) -> None:
-        if self.kind == "slow" and self.amount <= 0:
+        if self.kind == "slow" and not 0 < self.amount < float("inf"):
             raise ConfigError(f"slow: `by` is a factor above 0, not {self.amount!r}")
         if self.kind == "error" and not 0 < self.amount <= 1:
             raise ConfigError(f"error: `share` is above 0 and at most 1, not {self.amount!r}")

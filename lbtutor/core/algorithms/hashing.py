@@ -6,7 +6,9 @@ The same client goes to the same backend for as long as the pool stays the same,
 from __future__ import annotations
 
 import zlib
+from bisect import bisect_right
 from ipaddress import ip_address
+from itertools import accumulate
 
 from lbtutor.core.algorithms.base import Comparison
 from lbtutor.core.backend import Backend
@@ -27,25 +29,21 @@ class IpHash:
     """
 
     def pick(self, request: Request, backends: tuple[Backend, ...]) -> Backend:
-        place = self._place(request.client, backends)
-        for backend in backends:
-            place -= backend.weight
-            if place < 0:
-                return backend
-        return backends[-1]  # only rounding of fractional weights leads here
+        place, ends = _place(request.client, backends)
+        return backends[bisect_right(ends, place)]
 
     def compare(self, request: Request, backends: tuple[Backend, ...]) -> Comparison:
-        place, below = self._place(request.client, backends), 0.0
-        inside = []
-        for backend in backends:
-            inside.append(1.0 if below <= place < below + backend.weight else 0.0)
-            below += backend.weight
-        rule = f"hash of {request.client} is {address_hash(request.client)}, place {place:g} of {below:g}"
-        return Comparison(rule, tuple(inside), "highest", "places do not overlap")
+        place, ends = _place(request.client, backends)
+        holder = bisect_right(ends, place)
+        inside = tuple(1.0 if position == holder else 0.0 for position in range(len(backends)))
+        rule = f"hash of {request.client} is {address_hash(request.client)}, place {place:g} of {ends[-1]:g}"
+        return Comparison(rule, inside, "highest", "places do not overlap")
 
-    @staticmethod
-    def _place(client: str, backends: tuple[Backend, ...]) -> float:
-        return address_hash(client) % sum(backend.weight for backend in backends)
+
+def _place(client: str, backends: tuple[Backend, ...]) -> tuple[float, list[float]]:
+    """The client's place from 0, and where each backend's places end: as many for each as it has weight."""
+    ends = list(accumulate(backend.weight for backend in backends))
+    return address_hash(client) % ends[-1], ends
 
 
 def address_hash(client: str) -> int:

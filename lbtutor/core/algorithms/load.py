@@ -13,7 +13,7 @@ from lbtutor.core.backend import Backend
 from lbtutor.core.messages import Request
 
 STALE_AFTER = 10.0
-"""Seconds without an answer after which a latency counts half (NGINX `least_time` halves it each `fail_timeout`)."""
+"""Seconds without use after which a latency counts half (NGINX `least_time` halves it each `fail_timeout`)."""
 
 _TIE_RULE = "the one picked longest ago"
 
@@ -71,30 +71,42 @@ class LeastResponseTime:
     Without the factor `in_flight + 1` every request of a moment runs to the same fast server until its answers say
     that it is no longer fast: the herd. (NGINX `least_time`, Traefik `leasttime`, the load of Finagle's Peak EWMA.)
 
-    A server not measured yet counts as fast as the fastest, so it gets work and is measured. A measurement that nobody
-    has renewed counts half for each `STALE_AFTER` seconds, so a server that was slow once is asked again.
+    A server not measured yet counts as fast as the fastest, so it gets work and is measured. What is known of a server
+    fades while nobody asks it: it counts half for each whole `STALE_AFTER` seconds since it last answered, was picked
+    or became available. So one that was slow once is asked again, and a dead one, which gives no answers, is asked once
+    in a while instead of by everybody.
     """
 
     def __init__(self) -> None:
         self._rotation = _Rotation()
+        self._asked_at: dict[Backend, float] = {}
+        self._seen: tuple[Backend, ...] = ()
 
     def pick(self, request: Request, backends: tuple[Backend, ...]) -> Backend:
-        return self._rotation.settle(request, backends, self._scores(request, backends))
+        if request.attempt == 1 and backends is not self._seen:
+            self._asked_at = {backend: at for backend, at in self._asked_at.items() if backend in backends}
+            self._seen = backends
+        chosen = self._rotation.settle(request, backends, self._scores(request, backends))
+        self._asked_at[chosen] = request.at
+        return chosen
 
     def compare(self, request: Request, backends: tuple[Backend, ...]) -> Comparison:
         return Comparison("expected seconds", tuple(self._scores(request, backends)), "lowest", _TIE_RULE)
 
     def _scores(self, request: Request, backends: tuple[Backend, ...]) -> list[float]:
-        latencies = [_fresh_latency(backend, request.at) for backend in backends]
-        fastest = min((latency for latency in latencies if latency is not None), default=1.0)
+        fading = [0.5 ** (self._idle(backend, request.at) // STALE_AFTER) for backend in backends]
+        measured = [
+            backend.latency * faded
+            for backend, faded in zip(backends, fading, strict=True)
+            if backend.latency is not None
+        ]
+        fastest = min(measured, default=1.0)
         return [
-            (fastest if latency is None else latency) * (backend.in_flight + 1) / backend.weight
-            for backend, latency in zip(backends, latencies, strict=True)
+            (fastest if backend.latency is None else backend.latency) * faded * (backend.in_flight + 1) / backend.weight
+            for backend, faded in zip(backends, fading, strict=True)
         ]
 
-
-def _fresh_latency(backend: Backend, now: float) -> float | None:
-    if backend.latency is None or backend.latency_at is None:
-        return None
-    age = now - backend.latency_at
-    return backend.latency if age < STALE_AFTER else backend.latency * 0.5 ** (age / STALE_AFTER)
+    def _idle(self, backend: Backend, now: float) -> float:
+        """Seconds since anything was heard of `backend` or asked of it."""
+        answered = backend.since if backend.latency_at is None else backend.latency_at
+        return now - max(backend.since, answered, self._asked_at.get(backend, backend.since))

@@ -17,20 +17,22 @@ class RoundRobin:
     def __init__(self) -> None:
         self._seen: tuple[Backend, ...] = ()
         self._turn = 0
+        self._last: Backend | None = None
 
     def pick(self, request: Request, backends: tuple[Backend, ...]) -> Backend:
         if request.attempt > 1:
             return backends[self._due(backends)]
         if backends is not self._seen:
             self._turn, self._seen = self._due(backends), backends
-        chosen = backends[self._turn]
+        chosen = self._last = backends[self._turn]
         self._turn = (self._turn + 1) % len(backends)
         return chosen
 
     def compare(self, request: Request, backends: tuple[Backend, ...]) -> Comparison:
         count, due = len(backends), self._due(backends)
         turns = tuple(float((position - due) % count) for position in range(count))
-        return Comparison("turns to wait", turns, "lowest", "nobody shares a turn")
+        rule = "turns to wait" if self._last is None else f"turns to wait after {self._last.name}"
+        return Comparison(rule, turns, "lowest", "nobody shares a turn")
 
     def _due(self, backends: tuple[Backend, ...]) -> int:
         """Position in `backends` of whoever is due: the first in the old order, from the turn on, who is offered."""

@@ -1,0 +1,50 @@
+"""The record of a decision: who was compared by what, and why the others were not.
+
+It is part of the product: the learner reads it beside every pick. So it is made before the algorithm moves on, from
+what the algorithm itself says that it will compare, and it is made only while somebody listens.
+"""
+
+from __future__ import annotations
+
+from lbtutor.core.algorithms import Comparison
+from lbtutor.core.backend import Backend
+from lbtutor.core.events import Candidate, Why
+from lbtutor.core.messages import Request
+from lbtutor.core.pool import Pool
+
+
+def explain(request: Request, pool: Pool, offered: tuple[Backend, ...]) -> Why:
+    """Why `pool`'s algorithm is about to choose as it will.
+
+    Raises whatever the algorithm's `compare` raises, and `ValueError` or `TypeError` when it did not answer with one
+    number for each of `offered`.
+    """
+    if pool.compare is None:
+        return unexplained(pool, offered)
+    comparison = pool.compare(request, offered)
+    numbers = [float(number) for number in comparison.numbers]
+    if len(numbers) != len(offered):
+        raise ValueError(f"{len(numbers)} numbers for {len(offered)} backends")
+    return _record(comparison, numbers, pool, offered)
+
+
+def unexplained(pool: Pool, offered: tuple[Backend, ...]) -> Why:
+    """The record of an algorithm that gives no reason: who was offered, and why the others were not."""
+    return _record(_SILENCE, [], pool, offered)
+
+
+def passed_over(pool: Pool) -> tuple[Candidate, ...]:
+    """Every member and why it is excluded: the record of a rejection."""
+    return tuple(Candidate(member.name, None, member.excluded) for member in pool.members.values())
+
+
+_SILENCE = Comparison("", (), "lowest", "")
+
+
+def _record(comparison: Comparison, numbers: list[float], pool: Pool, offered: tuple[Backend, ...]) -> Why:
+    number_of = dict(zip(offered, numbers, strict=False))
+    candidates = tuple(
+        Candidate(member.name, number_of.get(member), None if member in offered else member.excluded or "tried already")
+        for member in pool.members.values()
+    )
+    return Why(comparison.rule, comparison.best, comparison.tie, candidates)
