@@ -1,9 +1,9 @@
 """`Feed`: how events cross from the thread where they happen to whoever reads them.
 
-One bounded deque a reader. The writer appends and never waits, so watching a balancer does not slow it down; the reader
-drains when it likes (a screen: once a frame). A reader that falls behind loses the oldest events, and is told: `drain`
-puts one `Missed` with their number where they would have been. Appending and popping on a `deque` are atomic in CPython,
-so there is no lock.
+One bounded deque a reader. The writer appends and never waits, so watching a balancer does not slow it down; the
+reader drains when it likes (a screen: once a frame). A reader that falls behind loses the oldest events, and is told:
+`drain` puts one `Missed` with their number where they would have been. Appending and popping on a `deque` are atomic in
+CPython, so there is no lock.
 """
 
 from __future__ import annotations
