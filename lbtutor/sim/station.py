@@ -1,0 +1,195 @@
+"""`Station`: a machine made of numbers.
+
+It takes requests in as they come, lets `workers` of them be worked on and the rest wait in line, and says when each one
+is answered. What befalls it is the table in `lbtutor.core.workload.Fault`; here every column of that table is one
+attribute, set in `befall` and read where it matters:
+
+    new connections         `_refusing`
+    requests under way      `_close_all` (crash), `_freeze` and `_thaw` (hang)
+    new requests            `_errors`, `_slow_by`
+    probes                  `probe`
+
+The dice are the machine's own and are thrown twice for each request that it takes in, in that order: for its work, then
+for whether it errs. So the n-th request at a machine fares alike in each shell, whatever happens elsewhere.
+
+A connection that is not in use stays open, as the balancer's keep-alive does, so a machine that refuses new ones goes
+on serving those (`_idle`); an answer gives the connection back, and a crash closes all.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from math import inf
+
+from lbtutor.core.messages import Outcome, ProbeResult
+from lbtutor.core.workload import Fault, MachineConfig
+from lbtutor.sim.loop import Loop, Order
+
+_ANSWERED = Outcome.answered(200)
+_ERRED = Outcome.answered(500)
+_REFUSED = Outcome.failed("refused")
+_CLOSED = Outcome.failed("closed")
+
+_PROBE_PASSED = ProbeResult(ok=True, detail="200")
+_PROBE_FAILED = ProbeResult(ok=False, detail="500")
+_PROBE_REFUSED = ProbeResult(ok=False, detail="connection refused")
+
+
+class Job:
+    """One request at a machine: since when, how much work, and when that ends (`inf` while nobody can say)."""
+
+    __slots__ = ("ends", "errs", "request", "started", "taken_in", "work")
+
+    def __init__(self, request: int, taken_in: float, work: float, *, errs: bool) -> None:
+        self.request = request
+        self.taken_in = taken_in
+        self.work = work
+        self.errs = errs
+        self.started = False
+        self.ends = inf
+
+    def __repr__(self) -> str:
+        return f"<Job r{self.request} since {self.taken_in:g} ends={self.ends:g}>"
+
+
+class Station:
+    """A machine of the simulator.
+
+    `ended(request id, outcome)` is called when a request that `accept` took in has ended, unless it was abandoned.
+    """
+
+    def __init__(self, config: MachineConfig, seed: int, loop: Loop, ended: Callable[[int, Outcome], None]) -> None:
+        self._config = config
+        self._loop = loop
+        self._ended = ended
+        self._finish_work = self._work_done
+        self._rng = config.rng(seed)
+        self._sample = config.service.sample
+        self._free = config.workers
+        self._waiting: deque[Job] = deque()
+        self._under_way: dict[int, Job] = {}
+        self._frozen: list[tuple[Job, float]] = []
+        self._idle = 0
+        self._refusing = False
+        self._hung = False
+        self._errors = config.errors
+        self._slow_by = 1.0
+
+    def __repr__(self) -> str:
+        state = "refusing" if self._refusing else "hung" if self._hung else "up"
+        return f"<Station {self._config.name} {state} under_way={len(self._under_way)} free={self._free}>"
+
+    @property
+    def oldest(self) -> Job | None:
+        """The request under way that was taken in first."""
+        return next(iter(self._under_way.values()), None)
+
+    def accept(self, request: int) -> Outcome | None:
+        """Offer it a request: how that ended at once, or None when `ended` will tell."""
+        if self._idle:
+            self._idle -= 1
+        elif self._refusing:
+            return _REFUSED
+        rng = self._rng
+        job = Job(request, self._loop.now, self._sample(rng), errs=rng.random() < self._errors)
+        if job.errs and not self._hung:
+            self._idle += 1
+            return _ERRED
+        self._under_way[request] = job
+        if self._free and not self._hung:
+            self._start(job)
+        else:
+            self._waiting.append(job)
+        return None
+
+    def abandon(self, request: int) -> None:
+        """Its client has gone away: nobody works on it any more, and its connection is closed."""
+        job = self._under_way.pop(request)
+        if job.started:
+            job.ends = inf
+            self._free += 1
+            self._start_waiting()
+        else:
+            self._waiting.remove(job)
+
+    def probe(self) -> ProbeResult | None:
+        """What a health check would hear now; None while the machine hangs and says nothing."""
+        if self._refusing:
+            return _PROBE_REFUSED
+        if self._hung:
+            return None
+        return _PROBE_FAILED if self._errors >= 1 else _PROBE_PASSED
+
+    def befall(self, fault: Fault) -> None:
+        """Something happens to it, and replaces what happened before."""
+        was_hung, self._hung = self._hung, fault.kind == "hang"
+        self._refusing = fault.kind in ("crash", "refuse")
+        self._errors = fault.amount if fault.kind == "error" else self._config.errors
+        self._slow_by = fault.amount if fault.kind == "slow" else 1.0
+        if fault.kind == "crash":
+            self._close_all()
+        elif self._hung and not was_hung:
+            self._freeze()
+        elif was_hung and not self._hung:
+            self._thaw()
+
+    # -- work -----------------------------------------------------------------------------------------------------
+
+    def _start(self, job: Job) -> None:
+        self._free -= 1
+        job.started = True
+        job.ends = ends = self._loop.now + job.work * self._slow_by
+        self._loop.schedule(ends, Order.END, self._finish_work, job)
+
+    def _start_waiting(self) -> None:
+        while self._waiting and self._free and not self._hung:
+            self._start(self._waiting.popleft())
+
+    def _work_done(self, job: Job) -> None:
+        if job.ends != self._loop.now:  # it froze, or was closed or abandoned, after this call was scheduled
+            return
+        job.ends = inf
+        self._free += 1
+        if self._waiting:
+            self._start_waiting()
+        self._answer(job, _ANSWERED)
+
+    def _answer(self, job: Job, outcome: Outcome) -> None:
+        del self._under_way[job.request]
+        self._idle += 1
+        self._ended(job.request, outcome)
+
+    # -- faults ---------------------------------------------------------------------------------------------------
+
+    def _close_all(self) -> None:
+        closed = list(self._under_way.values())
+        self._under_way.clear()
+        self._waiting.clear()
+        self._frozen.clear()
+        self._free = self._config.workers
+        self._idle = 0
+        for job in closed:
+            job.ends = inf
+            self._ended(job.request, _CLOSED)
+
+    def _freeze(self) -> None:
+        """Work stands still: remember how much of each is left."""
+        now = self._loop.now
+        self._frozen = [(job, job.ends - now) for job in self._under_way.values() if job.ends < inf]
+        for job, _ in self._frozen:
+            job.ends = inf
+
+    def _thaw(self) -> None:
+        """Work goes on where it stood; what came meanwhile is answered with its error, or starts."""
+        now = self._loop.now
+        for job, left in self._frozen:
+            if self._under_way.get(job.request) is job:
+                job.ends = now + left
+                self._loop.schedule(job.ends, Order.END, self._finish_work, job)
+        self._frozen.clear()
+        erring = [job for job in self._waiting if job.errs]
+        self._waiting = deque(job for job in self._waiting if not job.errs)
+        self._start_waiting()
+        for job in erring:
+            self._answer(job, _ERRED)
