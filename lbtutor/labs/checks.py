@@ -1,0 +1,254 @@
+"""Expectations: what a scenario says will be seen, each judged passed, failed or unknown.
+
+    [[expect]]
+    between = ["10s", "20s"]            # requests that arrived in this stretch; without it, all
+    p99     = { over = "400ms" }        # may state something bad: labs often show a failure on purpose
+    says    = "round robin does not notice"
+
+An expectation is a fold over the trace, like everything else. *Unknown* is an honest answer: too few samples prove
+nothing, and a run that was interrupted before the stretch was over has not shown what happens in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Literal
+
+from msgspec import Struct, field
+from msgspec.structs import fields
+
+from lbtutor.core import ConfigError, Event, Seconds
+from lbtutor.core.events import Arrived, Ended, Finished, HealthChanged, Picked, Rejected
+from lbtutor.core.units import say_duration
+from lbtutor.trace.ledger import Ledger
+from lbtutor.trace.metrics import Metrics
+
+Verdict = Literal["passed", "failed", "unknown"]
+
+_LATENCIES = ("mean", "p50", "p90", "p99", "max")
+_COUNTS = ("total", "ok", "failed", "rejected", "retried")
+_SAMPLES_NEEDED = {"mean": 30, "p50": 10, "p90": 50, "p99": 500, "max": 1}
+"""Answers without which a latency is unknown: about five beyond the percentile."""
+
+
+class Span(Struct, frozen=True, forbid_unknown_fields=True):
+    """A latency below, above, or between two bounds."""
+
+    under: Seconds | None = None
+    over: Seconds | None = None
+
+    def __post_init__(self) -> None:
+        if self.under is None and self.over is None:
+            raise ConfigError("a bound is given with `under`, `over` or both")
+
+    def holds(self, value: float) -> bool:
+        return (self.under is None or value < self.under) and (self.over is None or value > self.over)
+
+
+class Count(Struct, frozen=True, forbid_unknown_fields=True):
+    """A number of requests: exactly, below, above."""
+
+    exactly: int | None = field(default=None, name="is")
+    under: int | None = None
+    over: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.exactly is None and self.under is None and self.over is None:
+            raise ConfigError("a number is given with `is`, `under` or `over`")
+
+    def holds(self, value: float) -> bool:
+        return (
+            (self.exactly is None or value == self.exactly)
+            and (self.under is None or value < self.under)
+            and (self.over is None or value > self.over)
+        )
+
+
+class Share(Struct, frozen=True, forbid_unknown_fields=True):
+    """The part of all picks that went to one backend (`pool/name`): `about`, give or take `within`."""
+
+    backend: str
+    about: float
+    within: float = 0.01
+
+
+class Down(Struct, frozen=True, forbid_unknown_fields=True):
+    """A backend is believed down for the first time within this stretch of scenario time."""
+
+    backend: str
+    between: tuple[Seconds, Seconds]
+
+
+class Lost(Struct, frozen=True, forbid_unknown_fields=True):
+    """Every request that failed had been sent to this backend after it broke and before it was believed down."""
+
+    by: str
+
+
+class Expect(Struct, frozen=True, forbid_unknown_fields=True):
+    """One line of what is expected: `says` in words, and exactly one measure."""
+
+    says: str = ""
+    between: tuple[Seconds, Seconds] | None = None
+    mean: Span | None = None
+    p50: Span | None = None
+    p90: Span | None = None
+    p99: Span | None = None
+    max: Span | None = None
+    total: Count | None = None
+    ok: Count | None = None
+    failed: Count | None = None
+    rejected: Count | None = None
+    retried: Count | None = None
+    share: Share | None = None
+    down: Down | None = None
+    lost: Lost | None = None
+
+    def __post_init__(self) -> None:
+        given = [name for name in _measures() if getattr(self, name) is not None]
+        if len(given) != 1:
+            found = " and ".join(given) or "none"
+            raise ConfigError(f"an expectation names exactly one measure ({', '.join(_measures())}), not {found}")
+
+    @property
+    def measure(self) -> str:
+        """Which measure is given."""
+        return next(name for name in _measures() if getattr(self, name) is not None)
+
+    def backends(self) -> Iterator[str]:
+        """The backends it names."""
+        if self.share is not None:
+            yield self.share.backend
+        if self.down is not None:
+            yield self.down.backend
+        if self.lost is not None:
+            yield self.lost.by
+
+    def in_words(self) -> str:
+        """`says`, or the measure itself when the author said nothing."""
+        return self.says or f"{self.measure} as stated"
+
+
+class Judged(Struct, frozen=True):
+    """One expectation's verdict, and what was measured in words."""
+
+    says: str
+    verdict: Verdict
+    measured: str
+
+
+def _measures() -> list[str]:
+    return [spec.name for spec in fields(Expect) if spec.name not in ("says", "between")]
+
+
+class Check:
+    """Folds a trace and judges one expectation at its end."""
+
+    def __init__(self, expect: Expect) -> None:
+        self._expect = expect
+        self._metrics = Metrics()
+        self._inside: set[int] = set()
+        self._ended_at: float | None = None
+        self._interrupted = False
+        self._first_down: dict[str, float] = {}
+        self._ledger = Ledger()
+        self._failed = 0
+
+    def take(self, event: Event) -> None:
+        """Fold one event."""
+        self._fold_window(event)
+        self._ledger.take(event)
+        match event:
+            case HealthChanged(now="down"):
+                self._first_down.setdefault(f"{event.pool}/{event.backend}", event.at)
+            case Finished(final=True, ok=False):
+                self._failed += 1
+            case Ended():
+                self._ended_at = event.at
+                self._interrupted = event.because != "lasted"
+
+    def judge(self) -> Judged:
+        """The verdict on what was folded so far."""
+        verdict, measured = self._measure()
+        if verdict != "failed" and self._cut_short():
+            verdict, measured = "unknown", f"{measured}, but the run ended before it could show more"
+        return Judged(self._expect.in_words(), verdict, measured)
+
+    def _fold_window(self, event: Event) -> None:
+        """Let the metrics see only the requests that arrived within the stretch."""
+        between = self._expect.between
+        match event:
+            case Arrived():
+                if between is None or between[0] <= event.at < between[1]:
+                    self._inside.add(event.request)
+                    self._metrics.take(event)
+            case Picked() | Finished() | Rejected():
+                if event.request in self._inside:
+                    self._metrics.take(event)
+                    if isinstance(event, Rejected) or (isinstance(event, Finished) and event.final):
+                        self._inside.discard(event.request)
+            case _:
+                self._metrics.take(event)
+
+    def _cut_short(self) -> bool:
+        needed = self._expect.between[1] if self._expect.between is not None else None
+        if self._expect.down is not None:
+            needed = self._expect.down.between[1]
+        if self._ended_at is None:
+            return True
+        return self._interrupted and (needed is None or self._ended_at < needed)
+
+    def _measure(self) -> tuple[Verdict, str]:
+        measure = self._expect.measure
+        wanted = getattr(self._expect, measure)
+        if measure in _LATENCIES:
+            return self._measure_latency(measure, wanted)
+        if measure in _COUNTS:
+            count = getattr(self._metrics.requests, measure)
+            return _as_verdict(wanted.holds(count)), f"{count} of {self._metrics.requests.total} requests"
+        match wanted:
+            case Share():
+                return self._measure_share(wanted)
+            case Down():
+                return self._measure_down(wanted)
+            case _:
+                return self._measure_lost(wanted)
+
+    def _measure_latency(self, measure: str, wanted: Span) -> tuple[Verdict, str]:
+        latency = self._metrics.latency
+        needed = _SAMPLES_NEEDED[measure]
+        if latency.count < needed:
+            return "unknown", f"{latency.count} answers are too few for a {measure}; it takes {needed}"
+        value = getattr(latency, measure)
+        return _as_verdict(wanted.holds(value)), f"{measure} {say_duration(round(value, 4))}"
+
+    def _measure_share(self, wanted: Share) -> tuple[Verdict, str]:
+        picked = {label: counts.picked for label, counts in self._metrics.backends.items()}
+        total, own = sum(picked.values()), picked.get(wanted.backend, 0)
+        needed = round(1 / wanted.within) if wanted.within else 1
+        if total < needed:
+            return "unknown", f"{own} of {total} picks; telling {wanted.within:.1%} apart takes {needed}"
+        off = abs(own - wanted.about * total)
+        return _as_verdict(off <= max(wanted.within * total, 1)), f"{own} of {total} picks, {own / total:.1%}"
+
+    def _measure_down(self, wanted: Down) -> tuple[Verdict, str]:
+        at = self._first_down.get(wanted.backend)
+        if at is None:
+            return "failed", "it was never believed down"
+        return _as_verdict(wanted.between[0] <= at <= wanted.between[1]), f"believed down at {at:.2f}s"
+
+    def _measure_lost(self, wanted: Lost) -> tuple[Verdict, str]:
+        failures = [failure for failure in self._ledger.failures if f"{failure.pool}/{failure.backend}" == wanted.by]
+        elsewhere = self._failed - sum(len(failure.lost) for failure in failures)
+        if not self._failed:
+            return "unknown", "no request failed at all"
+        return _as_verdict(not elsewhere), f"{self._failed} failed, {elsewhere} of them for another reason"
+
+
+def _as_verdict(held: bool) -> Verdict:
+    return "passed" if held else "failed"
+
+
+def overall(verdicts: list[Verdict]) -> Verdict:
+    """Failed when one failed, else unknown when one is, else passed."""
+    return "failed" if "failed" in verdicts else "unknown" if "unknown" in verdicts else "passed"

@@ -1,0 +1,159 @@
+"""Scenario files: what is read, and what the author of a wrong one is told."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import tomli_w
+
+from lbtutor.core import Add, ConfigError, Fault, Service, SetWeight
+from lbtutor.labs.scenario import Scenario, find_scenario, load_scenario, scenario_names, with_every_default
+
+Load = Callable[[str], Scenario]
+
+GOOD = """\
+title = "A slow backend under round robin"
+story = "Backend b takes four times as long from the tenth second. Who notices?"
+seed  = 7
+lasts = "30s"
+
+[[listen]]
+name = "front"
+
+[pool.web]
+algorithm = "round_robin"
+health  = { path = "/health", interval = "2s", timeout = "500ms" }
+
+[[pool.web.backends]]
+name    = "a"
+workers = 8
+service = { exponential = "20ms" }
+
+[[pool.web.backends]]
+name    = "b"
+service = "30ms"
+
+[[traffic]]
+to   = "front"
+rate = 300
+
+[[timeline]]
+at   = "10s"
+slow = { backend = "web/b", by = 4 }
+
+[[expect]]
+between = ["10s", "20s"]
+p99     = { over = "40ms" }
+says    = "round robin does not notice"
+"""
+
+
+@pytest.fixture
+def load(tmp_path: Path) -> Load:
+    def load_text(text: str) -> Scenario:
+        path = tmp_path / "lab.toml"
+        path.write_text(text, encoding="utf-8")
+        return load_scenario(path)
+
+    return load_text
+
+
+def test_a_good_file_becomes_a_plan_with_every_default(load: Load) -> None:
+    plan = load(GOOD).plan()
+    (pool,) = plan.pools
+    assert [backend.name for backend in pool.backends] == ["a", "b"]
+    assert pool.health is not None
+    assert (pool.health.interval, pool.health.timeout, pool.health.rise, pool.health.fall) == (2.0, 0.5, 2, 3)
+    assert plan.machines[0].service == Service("exponential", 0.02)
+    assert plan.machines[1].service == Service("constant", 0.03)
+    assert plan.acts[0].at == 10.0
+    assert plan.acts[0].what == Fault("slow", "web", "b", 4)
+    assert plan.routes[0].pool == "web"
+
+
+def test_seed_and_algorithm_can_be_replaced(load: Load) -> None:
+    plan = load(GOOD).plan(seed=99, algorithm="least_connections")
+    assert plan.seed == 99
+    assert plan.pools[0].algorithm == "least_connections"
+
+
+def test_a_backend_added_by_the_timeline_has_a_machine_and_a_weight(load: Load) -> None:
+    text = GOOD + '[[timeline]]\nat = "12s"\nadd = { backend = "web/c", weight = 2, service = "5ms" }\n'
+    text += '[[timeline]]\nat = "13s"\nweight = { backend = "web/c", weight = 5 }\n'
+    plan = load(text).plan()
+    assert isinstance(plan.acts[1].what, Add)
+    assert plan.acts[2].what == SetWeight("web", "c", 5)
+    assert [machine.name for machine in plan.machines] == ["a", "b", "c"]
+
+
+WRONG = {
+    "unknown key": ("workers = 8", "wrokers = 8", ["lab.toml:15", "pool.web.backends[0].wrokers", "`workers`"]),
+    "unknown key at the top": ("seed  = 7", "sede = 7", ["lab.toml:3", "sede", "`seed`"]),
+    "key inside": ('timeout = "500ms"', 'timeuot = "1s"', ["lab.toml:11", "pool.web.health.timeuot", "`timeout`"]),
+    "missing unit": ('lasts = "30s"', 'lasts = "30"', ["lab.toml:4", "lasts", "'30'", "ms"]),
+    "wrong unit": ('lasts = "30s"', 'lasts = "30 parsecs"', ["lab.toml:4", "lasts", "parsecs"]),
+    "bare number": ('lasts = "30s"', "lasts = 30", ["lab.toml:4", "lasts", "duration", '"30s"']),
+    "wrong type": ("seed  = 7", 'seed = "seven"', ["lab.toml:3", "seed", "expected `int`", "`str`"]),
+    "wrong type inside": ("workers = 8", 'workers = "8"', ["lab.toml:15", "pool.web.backends[0].workers", "`int`"]),
+    "missing title": ('title = "A slow backend under round robin"', "", ["lab.toml", "missing key `title`"]),
+    "missing pool": ("[[traffic]]", '[[route]]\npool = "wbe"\n[[traffic]]', ["route[0].pool", "pool `wbe`", "`web`"]),
+    "unknown algorithm": ('"round_robin"', '"round_robbin"', ["lab.toml:10", "round_robbin", "'round_robin'"]),
+    "unknown door": ('to   = "front"', 'to = "frnt"', ["traffic[0].to", "`frnt`", "`front`"]),
+    "unknown backend": ('"web/b"', '"web/bb"', ["lab.toml:28", "timeline[0].slow", "web/bb", "did you mean"]),
+    "backend without pool": ('"web/b"', '"b"', ["timeline[0].slow", "pool/name"]),
+    "two things at once": ("by = 4 }", 'by = 4 }\ncrash = { backend = "web/b" }', ["timeline[0]", "exactly one"]),
+    "after the end": ('at   = "10s"', 'at = "40s"', ["timeline[0].at", "after the end"]),
+    "name taken": ('name    = "b"', 'name = "a"', ["pool.web.backends[1].name", "two backends", "`a`"]),
+    "no measure": ('p99     = { over = "40ms" }', "", ["expect[0]", "exactly one measure"]),
+    "no bound": ('{ over = "40ms" }', "{ }", ["expect[0].p99", "`under`"]),
+    "backwards": ('["10s", "20s"]', '["20s", "10s"]', ["expect[0].between", "stretch of time"]),
+    "timeout beyond interval": ('timeout = "500ms"', 'timeout = "3s"', ["pool.web.health", "longer than `interval`"]),
+    "no traffic rate": ("rate = 300", "rate = 0", ["traffic[0]", "above 0"]),
+    "not TOML": ('title = "A', 'title = A', ["lab.toml", "not valid TOML", "line 1"]),
+    "slow by nothing": ("by = 4", "by = 0", ["timeline[0]", "above 0"]),
+    "port out of range": ('name = "front"', 'name = "front"\nat = "127.0.0.1:99999"', ["listen[0]", "host:port"]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("old", "new", "told"), WRONG.values(), ids=WRONG)
+def test_a_wrong_file_is_told_where_and_what(load: Load, old: str, new: str, told: list[str]) -> None:
+    assert old in GOOD
+    with pytest.raises(ConfigError) as error:
+        load(GOOD.replace(old, new, 1))
+    message = str(error.value)
+    assert [part for part in told if part not in message] == [], message
+    assert "\n" not in message
+
+
+def test_a_file_that_is_not_text_is_told_so(tmp_path: Path) -> None:
+    path = tmp_path / "lab.toml"
+    path.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ConfigError, match="not UTF-8"):
+        load_scenario(path)
+
+
+def test_a_file_that_is_not_there_is_told_so(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"nowhere\.toml: cannot be read"):
+        load_scenario(tmp_path / "nowhere.toml")
+
+
+def test_an_unknown_name_is_told_the_nearest() -> None:
+    with pytest.raises(ConfigError, match="did you mean `round-robin`"):
+        find_scenario("round-robbin")
+
+
+def test_every_shipped_scenario_loads() -> None:
+    names = scenario_names()
+    assert "round-robin" in names
+    for path in names.values():
+        load_scenario(path).plan()
+
+
+def test_what_is_shown_with_every_default_is_the_same_scenario(load: Load, tmp_path: Path) -> None:
+    scenario = load(GOOD)
+    shown = tomli_w.dumps(with_every_default(scenario))
+    assert tomllib.loads(shown)["pool"]["web"]["health"]["fall"] == 3
+    assert load(shown).plan() == scenario.plan()
