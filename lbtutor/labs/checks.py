@@ -170,7 +170,7 @@ class Check:
     def judge(self) -> Judged:
         """The verdict on what was folded so far."""
         verdict, measured = self._measure()
-        if verdict != "failed" and self._cut_short():
+        if self._cut_short() and not (verdict == "failed" and self._beyond_repair()):
             verdict, measured = "unknown", f"{measured}, but the run ended before it could show more"
         return Judged(self._expect.in_words(), verdict, measured)
 
@@ -197,6 +197,17 @@ class Check:
         if self._ended_at is None:
             return True
         return self._interrupted and (needed is None or self._ended_at < needed)
+
+    def _beyond_repair(self) -> bool:
+        """Whether what failed would still have failed after a longer run: counts only grow, and a moment stays."""
+        expect = self._expect
+        if expect.measure in _COUNTS:
+            wanted: Count = getattr(expect, expect.measure)
+            limits = [limit for limit in (wanted.exactly, wanted.under) if limit is not None]
+            return any(getattr(self._metrics.requests, expect.measure) > limit for limit in limits)
+        if expect.down is not None:
+            return expect.down.backend in self._first_down
+        return expect.lost is not None
 
     def _measure(self) -> tuple[Verdict, str]:
         measure = self._expect.measure

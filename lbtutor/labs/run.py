@@ -9,7 +9,7 @@ the rest are unknown.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Literal
 
 from lbtutor.core import Event
@@ -101,6 +101,28 @@ def run_lab(
     else:
         _play_live(plan, tell, plan.speed if speed is None else speed)
     return report
+
+
+def played(plan: Plan, on: Shell) -> Iterator[Event]:
+    """The events of `plan` as they happen, for a caller who may stop listening at any time: the run then ends too."""
+    if on == "sim":
+        from lbtutor.sim.simulate import simulate
+
+        told: list[Event] = []
+        simulate(plan, told.append)
+        yield from told
+        return
+    from lbtutor.live.run import LiveRun
+
+    run = LiveRun(plan)
+    feed = run.feed()
+    run.start()
+    try:
+        while not run.ended.wait(_DRAIN_EVERY):
+            yield from feed.drain()
+        yield from feed.drain()
+    finally:
+        run.stop()
 
 
 def _play_live(plan: Plan, tell: Sink, speed: float) -> None:

@@ -207,7 +207,7 @@ def find_scenario(name: str) -> Path:
 
 def with_every_default(scenario: Scenario) -> dict[str, object]:
     """The scenario as plain data, defaults included, durations as text: what `lab show` prints."""
-    return {key: _plain(value) for key, value in structs.asdict(scenario).items()}
+    return _table(scenario)
 
 
 def _pool_config(name: str, spec: PoolSpec, algorithm: AlgorithmConfig | None) -> PoolConfig:
@@ -294,15 +294,21 @@ def _expect_ends(scenario: Scenario) -> Iterator[tuple[tuple[str | int, ...], st
             yield ("expect", index, "between"), f"not a stretch of time within the scenario (0s to {scenario.lasts})"
 
 
+def _table(record: Struct) -> dict[str, object]:
+    """The record's keys as they are written in a file; what was left out on purpose stays out."""
+    pairs = ((key.encode_name, getattr(record, key.name)) for key in structs.fields(record))
+    return {name: _plain(value) for name, value in pairs if value is not None}
+
+
 def _plain(value: object) -> object:
-    """Records as tables, durations as people write them; what was left out on purpose stays out."""
+    """Records as tables, durations as people write them."""
     match value:
         case Service():
             return {value.shape: say_duration(value.mean)}
         case Seconds():
             return str(value)
         case Struct():
-            return {key: _plain(inner) for key, inner in structs.asdict(value).items() if inner is not None}
+            return _table(value)
         case dict():
             return {key: _plain(inner) for key, inner in value.items()}
         case tuple() | list():

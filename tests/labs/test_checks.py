@@ -115,6 +115,13 @@ def test_a_failed_expectation_stays_failed_when_the_run_is_cut_short() -> None:
     assert judge(cut, failed={"is": 0}).verdict == "failed"
 
 
+def test_what_a_longer_run_could_still_have_shown_is_unknown() -> None:
+    cut = story(even(count=100), ended="interrupted", at=2.0)
+    assert judge(cut, total={"is": 600}).verdict == "unknown"
+    assert judge(cut, down={"backend": "web/b", "between": ("10s", "20s")}).verdict == "unknown"
+    assert judge(cut, p50={"over": "1s"}).verdict == "unknown"
+
+
 def test_a_rejected_request_is_counted_apart() -> None:
     turned_away: list[Event] = [
         Arrived(1.0, 1, "127.0.1.1", "GET", "", "/", "front"),

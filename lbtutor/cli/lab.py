@@ -1,0 +1,148 @@
+"""`lbtutor lab run|show`: play a scenario and judge it; see it with every default filled in."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from contextlib import ExitStack
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from lbtutor.cli.exits import OF_VERDICT, Exit
+from lbtutor.cli.text import is_ascii_only, say
+
+if TYPE_CHECKING:
+    from lbtutor.core import Event
+    from lbtutor.labs.run import Report
+    from lbtutor.labs.scenario import Scenario
+
+lab = typer.Typer(
+    name="lab",
+    help="Run scenarios, on real sockets or simulated.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+Name = Annotated[
+    str, typer.Argument(metavar="FILE|NAME", help="A lab's name (`lbtutor list labs`) or a scenario file.")
+]
+
+
+class Shell(StrEnum):
+    """Where a lab runs."""
+
+    LIVE = "live"
+    SIM = "sim"
+
+
+@lab.command()
+def run(
+    name: Name,
+    on: Annotated[Shell, typer.Option(help="live: real sockets on loopback. sim: a virtual clock.")] = Shell.LIVE,
+    algorithm: Annotated[str | None, typer.Option(help="Replaces the file's, in every pool.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Replaces the file's seed.")] = None,
+    speed: Annotated[
+        float | None, typer.Option(min=0.01, max=1000, help="Live: scenario seconds per second of wall time.")
+    ] = None,
+    plain: Annotated[bool, typer.Option("--plain", help="Tell the run, one line an event.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")] = False,
+    trace: Annotated[Path | None, typer.Option(help="Write the trace to this file (JSON Lines).")] = None,
+) -> None:
+    """Play a lab, then print what was measured and a verdict on each expectation.
+
+    Ctrl-C ends it cleanly with what was measured so far (exit code 130).
+    """
+    from lbtutor.labs.run import run_lab
+    from lbtutor.labs.scenario import find_scenario, load_scenario
+    from lbtutor.trace.journal import Header, JournalWriter
+
+    if plain and json:
+        raise typer.BadParameter("--plain and --json are two ways to print the same run: choose one")
+    scenario = load_scenario(find_scenario(name))
+    with ExitStack() as stack:
+        sinks: list[Callable[[Event], None]] = []
+        if trace is not None:
+            header = Header.of(scenario.plan(seed=seed, algorithm=algorithm), scenario=name, shell=on.value)
+            sinks.append(stack.enter_context(JournalWriter(trace, header)).write)
+        if plain:
+            sinks.append(_teller())
+        elif sys.stderr.isatty():
+            sinks.append(_progress(scenario))
+        report = run_lab(scenario, on.value, seed=seed, algorithm=algorithm, speed=speed, sinks=sinks)
+    if json:
+        import msgspec
+
+        say(msgspec.json.format(msgspec.json.encode(report.as_dict())).decode())
+    else:
+        _print_report(report)
+    raise typer.Exit(Exit.INTERRUPTED if report.interrupted else OF_VERDICT[report.verdict])
+
+
+@lab.command()
+def show(name: Name) -> None:
+    """Print a scenario with every default filled in."""
+    import tomli_w
+
+    from lbtutor.labs.scenario import find_scenario, load_scenario, with_every_default
+
+    say(tomli_w.dumps(with_every_default(load_scenario(find_scenario(name)))).rstrip())
+
+
+def _teller() -> Callable[[Event], None]:
+    from lbtutor.trace.transcript import Transcript
+
+    transcript = Transcript(ascii=is_ascii_only())
+
+    def tell(event: Event) -> None:
+        say(transcript.line(event))
+
+    return tell
+
+
+def _progress(scenario: Scenario) -> Callable[[Event], None]:
+    """A line on stderr that counts scenario seconds, rewritten ten times each tenth of the run."""
+    step = scenario.lasts / 100
+    due = step
+
+    def tick(event: Event) -> None:
+        nonlocal due
+        if event.at >= due:
+            due = event.at + step
+            sys.stderr.write(f"\r{scenario.title}: {event.at:.0f} of {scenario.lasts:.0f} s \x1b[K")
+        if type(event).__name__ == "Ended":
+            sys.stderr.write("\r\x1b[K")
+        sys.stderr.flush()
+
+    return tick
+
+
+def _print_report(report: Report) -> None:
+    """The run as a person reads it: requests, backends, latency, and what was expected."""
+    summary = report.as_dict()
+    requests, latency = summary["requests"], summary["latency"]
+    say(f"{report.title}   on {report.on}, seed {report.seed}{', interrupted' if report.interrupted else ''}")
+    say()
+    counts = ", ".join(f"{requests[kind]} {kind}" for kind in ("ok", "failed", "rejected", "retried"))
+    say(f"  requests  {requests['total']}: {counts}")
+    if latency["p50"] is not None:
+        percentiles = (f"{name} {1000 * latency[name]:.1f} ms" for name in ("mean", "p50", "p90", "p99", "max"))
+        say(f"  latency   {', '.join(percentiles)}")
+    say()
+    width = max((len(label) for label in summary["backends"]), default=0)
+    for label, counts_of in summary["backends"].items():
+        say(
+            f"  {label:<{width}}  {counts_of['share']:6.1%}  "
+            f"{counts_of['picked']:>6} picked  {counts_of['ok']:>6} ok  {counts_of['failed']:>5} failed"
+        )
+    if summary["expect"]:
+        say()
+    for judged in summary["expect"]:
+        say(f"  {_MARKS[judged['verdict']]} {judged['verdict']:<7}  {judged['says']}: {judged['measured']}")
+    say()
+    say(f"  {_MARKS[report.verdict]} {report.verdict}")
+
+
+_MARKS = {"passed": "✓", "failed": "✕", "unknown": "?"}

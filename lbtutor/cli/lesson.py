@@ -1,0 +1,79 @@
+"""`lbtutor` and `lbtutor lesson`: the TUI, or the same lesson as text."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from lbtutor.cli.exits import Exit
+from lbtutor.cli.text import is_ascii_only, note, say
+from lbtutor.core.errors import ConfigError
+
+if TYPE_CHECKING:
+    from lbtutor.course.lesson import Question
+    from lbtutor.labs.run import Shell
+
+FIRST_LESSON = "round-robin"
+
+
+def resume() -> None:
+    """Go on where the learner was; the first lesson when there is no past."""
+    _open(None)
+
+
+def lesson(
+    id_: Annotated[str | None, typer.Argument(metavar="ID", help="Which one; without it, where you were.")] = None,
+    plain: Annotated[bool, typer.Option("--plain", help="The same lesson as text: screen readers, SSH, logs.")] = False,
+    sim: Annotated[bool, typer.Option("--sim", help="With --plain: scenes on the simulator, without waiting.")] = False,
+) -> None:
+    """Open a lesson on a live stage, or tell it as text.
+
+    With --plain, questions are asked on the terminal; without one, the lesson is told to its end by itself.
+    """
+    if plain:
+        raise typer.Exit(_tell(id_, "sim" if sim else "live"))
+    if sim:
+        raise typer.BadParameter("--sim goes with --plain; in the TUI the traffic is real")
+    _open(id_)
+
+
+def _open(lesson_id: str | None) -> None:
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise ConfigError(f"a lesson needs a terminal; try: lbtutor lesson {lesson_id or FIRST_LESSON} --plain")
+    from lbtutor.tui.app import run
+
+    raise typer.Exit(run(lesson_id))
+
+
+def _tell(lesson_id: str | None, on: Shell) -> Exit:
+    """Tell the lesson on stdout, asking on the terminal when there is one."""
+    from lbtutor.course.catalog import load_lesson
+    from lbtutor.course.plain import tell
+    from lbtutor.course.progress import Progress
+    from lbtutor.course.session import LessonSession
+    from lbtutor.labs.run import played
+    from lbtutor.trace.narrate import Narrator
+
+    progress = Progress.load()
+    for notice in progress.notices:
+        note(f"lbtutor: {notice}")
+    where = progress.resume
+    name = lesson_id or (where[0] if where is not None else FIRST_LESSON)
+    session = LessonSession(load_lesson(name), progress)
+    narrator = Narrator(ascii=is_ascii_only())
+    for line in tell(session, play=lambda plan: played(plan, on), say=narrator.say, ask=_ask):
+        say(line)
+    return Exit.PASSED
+
+
+def _ask(question: Question) -> str | None:
+    """What the person types, or None when nobody is there to ask."""
+    if not sys.stdin.isatty():
+        return None
+    letters = "/".join(choice.key for choice in question.choices)
+    try:
+        return input(f"Your answer ({letters}): ")
+    except EOFError:
+        return None
