@@ -110,8 +110,6 @@ class _Stage:
             for line in self._lines.values():
                 self._give_up(line, 0.0, _CANCELLED)
 
-    # -- requests -------------------------------------------------------------------------------------------------
-
     def _await_arrival(self) -> None:
         arrival = next(self._arrivals, None)
         if arrival is not None:
@@ -156,13 +154,10 @@ class _Stage:
             forward = self._balancer.finish(forward.request, outcome, self._loop.now)
 
     def _ended(self, request: int, outcome: Outcome) -> None:
-        again = self._balancer.finish(request, outcome, self._loop.now)
-        if again is not None:
-            self._carry(again)
-
-    # -- deadlines: requests reach a station in order of time, so one alarm, for its oldest, serves them all --------
+        self._carry(self._balancer.finish(request, outcome, self._loop.now))
 
     def _set_alarm(self, line: _Line, taken_in: float) -> None:
+        """Requests reach a station in order of time, so one alarm, for its oldest, serves them all."""
         line.alarmed = True
         self._loop.schedule(taken_in + line.patience, Order.DEADLINE, self._alarm, line)
 
@@ -180,8 +175,6 @@ class _Stage:
             line.station.abandon(oldest.request)
             self._ended(oldest.request, outcome)
 
-    # -- health ---------------------------------------------------------------------------------------------------
-
     def _await_tick(self) -> None:
         deadline = self._balancer.next_deadline()
         if deadline is not None and deadline < min(self._next_tick, self._plan.lasts):
@@ -191,28 +184,30 @@ class _Stage:
     def _tick(self, _: None) -> None:
         self._next_tick = inf
         for probe in self._balancer.tick(self._loop.now):
-            self._held_probes[probe.backend] = probe
-            self._ask(probe)
-            if probe.backend in self._held_probes:
-                self._loop.schedule(self._loop.now + probe.timeout, Order.DEADLINE, self._probe_timed_out, probe)
+            self._send_probe(probe)
         self._await_tick()
 
-    def _ask(self, probe: Probe) -> None:
-        """Ask the machine; one that hangs leaves the probe held."""
+    def _send_probe(self, probe: Probe) -> None:
         result = self._lines[probe.pool, probe.backend.name].station.probe()
         if result is not None:
-            self._probed(probe, result)
+            self._balancer.probed(probe.backend, result, self._loop.now)
+        else:
+            self._held_probes[probe.backend] = probe
+            self._loop.schedule(self._loop.now + probe.timeout, Order.DEADLINE, self._probe_timed_out, probe)
 
     def _probe_timed_out(self, probe: Probe) -> None:
         if self._held_probes.get(probe.backend) is probe:
-            self._probed(probe, ProbeResult(ok=False, detail=f"no answer in {say_duration(probe.timeout)}"))
+            del self._held_probes[probe.backend]
+            silence = ProbeResult(ok=False, detail=f"no answer in {say_duration(probe.timeout)}")
+            self._balancer.probed(probe.backend, silence, self._loop.now)
             self._await_tick()
 
-    def _probed(self, probe: Probe, result: ProbeResult) -> None:
-        del self._held_probes[probe.backend]
-        self._balancer.probed(probe.backend, result, self._loop.now)
-
-    # -- the timeline ---------------------------------------------------------------------------------------------
+    def _settle_held_probes(self) -> None:
+        for backend, probe in list(self._held_probes.items()):
+            result = self._lines[probe.pool, backend.name].station.held_probe()
+            if result is not None:
+                del self._held_probes[backend]
+                self._balancer.probed(backend, result, self._loop.now)
 
     def _act(self, what: Fault | Command) -> None:
         if isinstance(what, Fault):
@@ -226,8 +221,7 @@ class _Stage:
             event = OriginChanged(self._loop.now, fault.pool, fault.backend, fault.kind, fault.amount, "timeline")
             self._report(event)
         self._lines[fault.pool, fault.backend].station.befall(fault)
-        for probe in list(self._held_probes.values()):
-            self._ask(probe)
+        self._settle_held_probes()
 
 
 def _lines(plan: Plan, loop: Loop, ended: Callable[[int, Outcome], None]) -> dict[tuple[str, str], _Line]:

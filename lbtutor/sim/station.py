@@ -7,7 +7,7 @@ attribute, set in `befall` and read where it matters:
     new connections         `_refusing`
     requests under way      `_close_all` (crash), `_freeze` and `_thaw` (hang)
     new requests            `_errors`, `_slow_by`
-    probes                  `probe`
+    probes                  `probe`, `held_probe`
 
 The dice are the machine's own and are thrown twice for each request that it takes in, in that order: for its work, then
 for whether it errs. So the n-th request at a machine fares alike in each shell, whatever happens elsewhere.
@@ -33,7 +33,8 @@ _CLOSED = Outcome.failed("closed")
 
 _PROBE_PASSED = ProbeResult(ok=True, detail="200")
 _PROBE_FAILED = ProbeResult(ok=False, detail="500")
-_PROBE_REFUSED = ProbeResult(ok=False, detail="connection refused")
+_PROBE_REFUSED = ProbeResult(ok=False, detail=_REFUSED.says)
+_PROBE_CLOSED = ProbeResult(ok=False, detail=_CLOSED.says)
 
 
 class Job:
@@ -71,6 +72,7 @@ class Station:
         self._under_way: dict[int, Job] = {}
         self._frozen: list[tuple[Job, float]] = []
         self._idle = 0
+        self._crashed = False
         self._refusing = False
         self._hung = False
         self._errors = config.errors
@@ -114,9 +116,13 @@ class Station:
             self._waiting.remove(job)
 
     def probe(self) -> ProbeResult | None:
-        """What a health check would hear now; None while the machine hangs and says nothing."""
-        if self._refusing:
-            return _PROBE_REFUSED
+        """What a health check hears that comes now; None while the machine hangs and says nothing."""
+        return _PROBE_REFUSED if self._refusing else self.held_probe()
+
+    def held_probe(self) -> ProbeResult | None:
+        """What one hears now that came while the machine hung."""
+        if self._crashed:
+            return _PROBE_CLOSED
         if self._hung:
             return None
         return _PROBE_FAILED if self._errors >= 1 else _PROBE_PASSED
@@ -124,17 +130,16 @@ class Station:
     def befall(self, fault: Fault) -> None:
         """Something happens to it, and replaces what happened before."""
         was_hung, self._hung = self._hung, fault.kind == "hang"
+        self._crashed = fault.kind == "crash"
         self._refusing = fault.kind in ("crash", "refuse")
         self._errors = fault.amount if fault.kind == "error" else self._config.errors
         self._slow_by = fault.amount if fault.kind == "slow" else 1.0
-        if fault.kind == "crash":
+        if self._crashed:
             self._close_all()
         elif self._hung and not was_hung:
             self._freeze()
         elif was_hung and not self._hung:
             self._thaw()
-
-    # -- work -----------------------------------------------------------------------------------------------------
 
     def _start(self, job: Job) -> None:
         self._free -= 1
@@ -160,13 +165,10 @@ class Station:
         self._idle += 1
         self._ended(job.request, outcome)
 
-    # -- faults ---------------------------------------------------------------------------------------------------
-
     def _close_all(self) -> None:
         closed = list(self._under_way.values())
         self._under_way.clear()
         self._waiting.clear()
-        self._frozen.clear()
         self._free = self._config.workers
         self._idle = 0
         for job in closed:
