@@ -1,0 +1,583 @@
+"""The client's side: messages in and out, on real sockets, in front of servers that do as they are told."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import pytest
+
+from lbtutor.core import ListenerConfig, Plan, Seconds
+from lbtutor.core.events import Arrived, Finished
+from lbtutor.live.run import LiveRun
+
+if TYPE_CHECKING:
+    from tests.live.conftest import Peer, Script, Server, Watch
+
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+
+Serve = Callable[["Script"], "Server"]
+Start = Callable[..., LiveRun]
+Watched = Callable[..., "tuple[LiveRun, Watch]"]
+ProxyPlan = Callable[..., Plan]
+Connect = Callable[..., "Peer"]
+Get = Callable[..., tuple[int, dict[str, str], bytes]]
+
+
+def always(answer: bytes) -> Script:
+    def script(peer: Peer) -> None:
+        while peer.read_request() is not None:
+            peer.send(answer)
+
+    return script
+
+
+# -- keep-alive and order -------------------------------------------------------------------------------------------
+
+
+def test_one_connection_carries_many_requests_and_so_does_the_one_to_the_backend(
+    server: Serve, start: Start, proxy_plan: ProxyPlan, connect: Connect
+) -> None:
+    backend = server(always(OK))
+    peer = connect(start(proxy_plan(backend.address)))
+    for number in range(20):
+        peer.send(b"GET /%d HTTP/1.1\r\nHost: lab\r\n\r\n" % number)
+        assert peer.answer()[2] == b"ok"
+    assert len(backend.peers) == 1
+    assert backend.received.count(b"GET /") == 20
+
+
+def test_pipelined_requests_are_answered_in_their_order(
+    server: Serve, start: Start, proxy_plan: ProxyPlan, connect: Connect
+) -> None:
+    def echo(peer: Peer) -> None:
+        while (request := peer.read_request()) is not None:
+            path = request[0].split()[1]
+            peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(path), path))
+
+    backend = server(echo)
+    peer = connect(start(proxy_plan(backend.address, backend.address, backend.address)))
+    peer.send(b"".join(b"GET /%d HTTP/1.1\r\nHost: lab\r\n\r\n" % number for number in range(100)))
+    assert [peer.answer()[2] for _ in range(100)] == [b"/%d" % number for number in range(100)]
+
+
+def test_a_thousand_pipelined_requests_that_nobody_can_serve_are_all_refused(
+    start: Start, proxy_plan: ProxyPlan, connect: Connect
+) -> None:
+    peer = connect(start(proxy_plan()))
+    threading.Thread(target=peer.send, args=(b"GET / HTTP/1.1\r\nHost: lab\r\n\r\n" * 5000,), daemon=True).start()
+    assert {peer.answer()[0] for _ in range(5000)} == {503}
+
+
+def test_requests_that_come_byte_by_byte_are_understood(
+    server: Serve, start: Start, proxy_plan: ProxyPlan, connect: Connect
+) -> None:
+    backend = server(always(OK))
+    peer = connect(start(proxy_plan(backend.address)))
+    peer.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    for byte in b"POST /a?b HTTP/1.1\r\nHost: lab\r\nX-Empty:\r\nContent-Length: 3\r\n\r\nabc":
+        peer.send(bytes([byte]))
+    assert peer.answer()[0] == 200
+    assert backend.received.startswith(b"POST /a?b HTTP/1.1\r\nHost: lab\r\nX-Empty: \r\n")
+    assert backend.received.endswith(b"\r\n\r\nabc")
+
+
+@pytest.mark.parametrize(
+    ("version", "connection", "stays"),
+    [("1.1", "", True), ("1.1", "close", False), ("1.0", "", False), ("1.0", "keep-alive", True)],
+)
+def test_the_connection_stays_open_if_version_and_client_say_so(
+    server: Serve,
+    start: Start,
+    proxy_plan: ProxyPlan,
+    connect: Connect,
+    version: str,
+    connection: str,
+    stays: bool,
+) -> None:
+    peer = connect(start(proxy_plan(server(always(OK)).address)))
+    fields = f"Connection: {connection}\r\n" if connection else ""
+    request = f"GET / HTTP/{version}\r\nHost: lab\r\n{fields}\r\n".encode()
+    peer.send(request)
+    status, answered, body = peer.answer()
+    assert (status, body) == (200, b"ok")
+    if stays:
+        assert answered.get("connection", "keep-alive") == "keep-alive"
+        peer.send(request)
+        assert peer.answer()[0] == 200
+    else:
+        assert answered["connection"] == "close"
+        assert peer.rest() == b""
+
+
+def test_what_follows_a_last_request_is_not_heard(
+    server: Serve, start: Start, proxy_plan: ProxyPlan, connect: Connect
+) -> None:
+    backend = server(always(OK))
+    peer = connect(start(proxy_plan(backend.address)))
+    peer.send(b"GET / HTTP/1.1\r\nHost: lab\r\nConnection: close\r\n\r\nGET /second HTTP/1.1\r\nHost: lab\r\n\r\n")
+    assert peer.answer()[0] == 200
+    assert peer.rest() == b""
+    assert b"/second" not in backend.received
+
+
+# -- what passes through --------------------------------------------------------------------------------------------
+
+
+def test_hop_by_hop_fields_stop_in_both_directions(
+    server: Serve, start: Start, proxy_plan: ProxyPlan, get: Get
+) -> None:
+    backend = server(
+        always(
+            b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nKeep-Alive: timeout=5\r\nConnection: keep-alive, X-Secret\r\n"
+            b"X-Secret: s\r\nProxy-Connection: x\r\nX-Kept: yes\r\n\r\nok"
+        )
+    )
+    asked = ("TE: trailers", "Connection: X-Hop, keep-alive", "X-Hop: 1", "Upgrade: h2c", "X-Passes: 2")
+    status, fields, _ = get(start(proxy_plan(backend.address)), "/", asked)
+    assert status == 200
+    assert {"keep-alive", "connection", "x-secret", "proxy-connection"}.isdisjoint(fields)
+    assert fields["x-kept"] == "yes"
+    head = backend.received.lower()
+    assert b"x-passes: 2" in head
+    assert not any(word in head for word in (b"te:", b"connection:", b"x-hop", b"upgrade"))
+
+
+def test_forwarding_fields_of_a_stranger_are_replaced(
+    server: Serve, watched: Watched, proxy_plan: ProxyPlan, get: Get
+) -> None:
+    backend = server(always(OK))
+    run, watch = watched(proxy_plan(backend.address))
+    get(run, "/", ("X-Forwarded-For: 6.6.6.6", "X-Forwarded-Proto: https", "x-forwarded-for: 7.7.7.7"))
+    assert b"X-Forwarded-For: 127.0.0.1\r\nX-Forwarded-Proto: http\r\n" in backend.received
+    assert backend.received.lower().count(b"x-forwarded-for") == 1
+    assert b".6.6" not in backend.received
+    assert watch.until(Arrived).client == "127.0.0.1"
+
+
+def test_forwarding_fields_of_a_trusted_peer_are_extended(
+    server: Serve, watched: Watched, proxy_plan: ProxyPlan, get: Get
+) -> None:
+    backend = server(always(OK))
+    listener = ListenerConfig("front", trusted_proxies=("127.0.0.0/8",))
+    run, watch = watched(proxy_plan(backend.address, listener=listener))
+    get(run, "/", ("X-Forwarded-For: 9.9.9.9, 203.0.113.7", "X-Forwarded-Proto: https"))
+    assert b"X-Forwarded-For: 9.9.9.9, 203.0.113.7, 127.0.0.1\r\nX-Forwarded-Proto: https\r\n" in backend.received
+    assert watch.until(Arrived).client == "203.0.113.7"
+
+
+def test_a_request_to_switch_protocols_is_taken_as_an_ordinary_one(
+    server: Serve, start: Start, proxy_plan: ProxyPlan, connect: Connect
+) -> None:
+    backend = server(always(OK))
+    peer = connect(start(proxy_plan(backend.address)))
+    peer.send(
+        b"GET /ws HTTP/1.1\r\nHost: lab\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+        b"GET /next HTTP/1.1\r\nHost: lab\r\n\r\n"
+    )
+    assert [peer.answer()[0], peer.answer()[0]] == [200, 200]
+    assert b"GET /ws" in backend.received
+    assert b"GET /next" in backend.received
+
+
+# -- bodies ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("sent", "received"),
+    [
+        (b"Content-Length: 5\r\n\r\nhello", b"hello"),
+        (b"Content-Length: 0\r\n\r\n", b""),
+        (
+            b"Transfer-Encoding: chunked\r\n\r\n5;ext=1\r\nhello\r\n0\r\nX-Trailer: t\r\n\r\n",
+            b"5\r\nhello\r\n0\r\n\r\n",
+        ),
+        (b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n", b"0\r\n\r\n"),
+    ],
+)
+def test_a_body_arrives_whole_in_its_own_framing(
+    server: Serve, start: Start, proxy_plan: ProxyPlan, connect: Connect, sent: bytes, received: bytes
+) -> None:
+    bodies: list[bytes] = []
+
+    def keep_body(peer: Peer) -> None:
+        while (request := peer.read_request()) is not None:
+            bodies.append(request[1])
+            peer.send(OK)
+
+    peer = connect(start(proxy_plan(server(keep_body).address)))
+    for _ in range(2):
+        peer.send(b"POST / HTTP/1.1\r\nHost: lab\r\n" + sent)
+        assert peer.answer()[2] == b"ok"
+    assert bodies == [received, received]
+
+
+@pytest.mark.parametrize(
+    ("answer", "method", "status", "body"),
+    [
+        (
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhe\r\n3\r\nllo\r\n0\r\n\r\n",
+            "GET",
+            200,
+            b"hello",
+        ),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", "HEAD", 200, b""),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", "HEAD", 200, b""),
+        (b"HTTP/1.1 204 No Content\r\n\r\n", "GET", 204, b""),
+        (b"HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\n", "GET", 304, b""),
+        (b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", "GET", 200, b"ok"),
+    ],
+)
+def test_an_answer_ends_where_it_should_and_the_connection_goes_on(
+    server: Serve,
+    start: Start,
+    proxy_plan: ProxyPlan,
+    connect: Connect,
+    answer: bytes,
+    method: str,
+    status: int,
+    body: bytes,
+) -> None:
+    peer = connect(start(proxy_plan(server(always(answer)).address)))
+    for _ in range(3):
+        peer.send(f"{method} / HTTP/1.1\r\nHost: lab\r\n\r\n".encode())
+        got, _, content = peer.answer(method)
+        assert (got, content) == (status, body)
+
+
+def test_an_answer_that_ends_with_its_connection_is_chunked_for_the_client(
+    server: Serve, start: Start, proxy_plan: ProxyPlan, connect: Connect
+) -> None:
+    def until_close(peer: Peer) -> None:
+        peer.read_request()
+        peer.send(b"HTTP/1.1 200 OK\r\n\r\nhello ")
+        peer.send(b"world")
+
+    peer = connect(start(proxy_plan(server(until_close).address)))
+    for _ in range(2):
+        peer.send(b"GET / HTTP/1.1\r\nHost: lab\r\n\r\n")
+        _, fields, body = peer.answer()
+        assert (fields["transfer-encoding"], body) == ("chunked", b"hello world")
+
+
+def test_a_client_of_http_1_0_gets_no_chunks(
+    server: Serve, start: Start, proxy_plan: ProxyPlan, connect: Connect
+) -> None:
+    chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"
+    peer = connect(start(proxy_plan(server(always(chunked)).address)))
+    peer.send(b"GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n")
+    head, _, body = peer.rest().partition(b"\r\n\r\n")
+    assert b"chunked" not in head.lower()
+    assert b"Connection: close" in head
+    assert body == b"hello"
+
+
+def test_expect_100_continue_is_settled_between_client_and_backend(
+    server: Serve, start: Start, proxy_plan: ProxyPlan, connect: Connect
+) -> None:
+    def careful(peer: Peer) -> None:
+        head = peer.read_head()
+        assert b"Expect: 100-continue" in head
+        peer.send(b"HTTP/1.1 100 Continue\r\n\r\n")
+        assert peer.read(5) == b"hello"
+        peer.send(OK)
+
+    peer = connect(start(proxy_plan(server(careful).address)))
+    peer.send(b"POST / HTTP/1.1\r\nHost: lab\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n")
+    assert peer.read_head().startswith(b"HTTP/1.1 100 Continue\r\n")
+    peer.send(b"hello")
+    assert peer.answer()[2] == b"ok"
+
+
+def test_a_backend_may_refuse_a_body_before_it_comes(
+    server: Serve, start: Start, proxy_plan: ProxyPlan, connect: Connect
+) -> None:
+    def unwilling(peer: Peer) -> None:
+        peer.read_head()
+        peer.send(b"HTTP/1.1 413 Content Too Large\r\nContent-Length: 0\r\n\r\n")
+        peer.rest()
+
+    peer = connect(start(proxy_plan(server(unwilling).address)))
+    peer.send(b"POST / HTTP/1.1\r\nHost: lab\r\nContent-Length: 500\r\nExpect: 100-continue\r\n\r\n")
+    status, fields, _ = peer.answer()
+    assert (status, fields["connection"]) == (413, "close")
+    assert peer.rest() == b""
+
+
+MEBIBYTE = bytes(range(256)) * 4096
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("framing", ["length", "chunked"])
+def test_64_mebibytes_pass_both_ways_in_bounded_memory(
+    server: Serve, start: Start, proxy_plan: ProxyPlan, connect: Connect, framing: str
+) -> None:
+    """Backend and client read slowly: nothing of the other's haste may pile up in between."""
+
+    def slow_echo(peer: Peer) -> None:
+        head = peer.read_head()
+        assert (b"chunked" in head) == (framing == "chunked")
+        count = 0
+        while count < 64:
+            if framing == "chunked":
+                size = int(peer.file.readline(), 16)
+                assert size > 0
+                total.append(len(peer.file.read(size)))
+                peer.file.read(2)
+                count = sum(total) // len(MEBIBYTE)
+            else:
+                total.append(len(peer.file.read(len(MEBIBYTE))))
+                count += 1
+        if framing == "chunked":
+            peer.file.readline(), peer.file.readline()
+        peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % (64 * len(MEBIBYTE)))
+        for _ in range(64):
+            peer.send(MEBIBYTE)
+
+    total: list[int] = []
+    run = start(proxy_plan(server(slow_echo).address))
+    peer = connect(run)
+
+    def upload() -> None:
+        if framing == "chunked":
+            peer.send(b"POST / HTTP/1.1\r\nHost: lab\r\nTransfer-Encoding: chunked\r\n\r\n")
+            for _ in range(64):
+                peer.send(b"%x\r\n%b\r\n" % (len(MEBIBYTE), MEBIBYTE))
+            peer.send(b"0\r\n\r\n")
+        else:
+            peer.send(b"POST / HTTP/1.1\r\nHost: lab\r\nContent-Length: %d\r\n\r\n" % (64 * len(MEBIBYTE)))
+            for _ in range(64):
+                peer.send(MEBIBYTE)
+
+    uploading = threading.Thread(target=upload)
+    uploading.start()
+    head = peer.read_head()
+    uploading.join()
+    assert head.startswith(b"HTTP/1.1 200 OK")
+    assert sum(total) == 64 * len(MEBIBYTE)
+    for _ in range(64):
+        assert peer.file.read(len(MEBIBYTE)) == MEBIBYTE
+    assert 0 < run.most_buffered < 1_000_000
+
+
+# -- refusals -------------------------------------------------------------------------------------------------------
+
+HEAD = b"POST / HTTP/1.1\r\nHost: lab\r\n"
+CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
+
+MALFORMED = {
+    "length and coding": HEAD + b"Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    "coding and length": HEAD + b"Transfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n0\r\n\r\n",
+    "two lengths": HEAD + b"Content-Length: 3\r\nContent-Length: 4\r\n\r\nabcd",
+    "one length twice": HEAD + b"Content-Length: 3\r\nContent-Length: 3\r\n\r\nabc",
+    "a list of lengths": HEAD + b"Content-Length: 3, 3\r\n\r\nabc",
+    "a signed length": HEAD + b"Content-Length: +3\r\n\r\nabc",
+    "a negative length": HEAD + b"Content-Length: -3\r\n\r\nabc",
+    "a hexadecimal length": HEAD + b"Content-Length: 0x3\r\n\r\nabc",
+    "an endless length": HEAD + b"Content-Length: 99999999999999999999\r\n\r\nabc",
+    "an empty length": HEAD + b"Content-Length:\r\n\r\n",
+    "coding that is not chunked": HEAD + b"Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n",
+    "chunked before another coding": HEAD + b"Transfer-Encoding: chunked, gzip\r\n\r\n0\r\n\r\n",
+    "chunked twice": HEAD + b"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    "a coding with a control character": HEAD + b"Transfer-Encoding: \x0bchunked\r\n\r\n0\r\n\r\n",
+    "a coding in HTTP/1.0": b"POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    "a space before the colon": b"GET / HTTP/1.1\r\nHost : lab\r\n\r\n",
+    "a space before the coding's colon": HEAD + b"Transfer-Encoding : chunked\r\n\r\n0\r\n\r\n",
+    "a folded line": b"GET / HTTP/1.1\r\nHost: lab\r\nX: a\r\n b\r\n\r\n",
+    "a folded first line": b"GET / HTTP/1.1\r\n X: a\r\nHost: lab\r\n\r\n",
+    "NUL in a value": b"GET / HTTP/1.1\r\nHost: lab\r\nX: a\0b\r\n\r\n",
+    "NUL in a name": b"GET / HTTP/1.1\r\nHost: lab\r\nX\0: a\r\n\r\n",
+    "NUL in the target": b"GET /\0 HTTP/1.1\r\nHost: lab\r\n\r\n",
+    "a control character in the target": b"GET /\x01 HTTP/1.1\r\nHost: lab\r\n\r\n",
+    "a space in the target": b"GET /a b HTTP/1.1\r\nHost: lab\r\n\r\n",
+    "a fragment": b"GET /a#b HTTP/1.1\r\nHost: lab\r\n\r\n",
+    "no target": b"GET HTTP/1.1\r\nHost: lab\r\n\r\n",
+    "a bare CR": b"GET / HTTP/1.1\r\nHost: lab\r\nX: a\rY: b\r\n\r\n",
+    "a bare LF in the head": b"GET / HTTP/1.1\r\nHost: lab\r\nX: a\nY: b\r\n\r\n",
+    "bare LFs everywhere": b"GET / HTTP/1.1\nHost: lab\n\n",
+    "an empty name": b"GET / HTTP/1.1\r\nHost: lab\r\n: a\r\n\r\n",
+    "a line without a colon": b"GET / HTTP/1.1\r\nHost: lab\r\nabc\r\n\r\n",
+    "no Host": b"GET / HTTP/1.1\r\n\r\n",
+    "two Hosts": b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
+    "an impossible Host": b"GET / HTTP/1.1\r\nHost: a b\r\n\r\n",
+    "a method in lower case": b"get / HTTP/1.1\r\nHost: lab\r\n\r\n",
+    "a method that is none": b"FROBNICATE / HTTP/1.1\r\nHost: lab\r\n\r\n",
+    "a version that is none": b"GET / HTTP/1.7\r\nHost: lab\r\n\r\n",
+    "TLS": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(100),
+    "HTTP/2": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+    "a negative chunk": CHUNKED + b"-1\r\nabc\r\n0\r\n\r\n",
+    "a chunk in C's hexadecimal": CHUNKED + b"0x3\r\nabc\r\n0\r\n\r\n",
+    "a space after the size of a chunk": CHUNKED + b"3 \r\nabc\r\n0\r\n\r\n",
+    "a chunk without a size": CHUNKED + b"\r\nabc\r\n0\r\n\r\n",
+    "an endless chunk": CHUNKED + b"fffffffffffffffff\r\nabc",
+    "a chunk longer than it says": CHUNKED + b"3\r\nabcd\r\n0\r\n\r\n",
+    "a bare LF after the size of a chunk": CHUNKED + b"3\nabc\r\n0\r\n\r\n",
+    "a bare LF in a chunk's extension": CHUNKED + b"3;a\nb\r\nabc\r\n0\r\n\r\n",
+    "a coding among the trailers": CHUNKED + b"0\r\nTransfer-Encoding: chunked\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("message", MALFORMED.values(), ids=MALFORMED.keys())
+def test_a_malformed_or_ambiguous_request_is_answered_400_and_no_backend_sees_it(
+    server: Serve, start: Start, proxy_plan: ProxyPlan, connect: Connect, message: bytes
+) -> None:
+    backend = server(always(OK))
+    run = start(proxy_plan(backend.address))
+    peer = connect(run)
+    peer.send(message)
+    status, fields, body = peer.answer()
+    assert (status, fields["connection"]) == (400, "close"), body
+    assert peer.rest() == b""
+    assert not backend.peers
+
+
+@pytest.mark.parametrize(
+    ("message", "status"),
+    [
+        (HEAD + b"Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", 501),
+        (b"CONNECT lab:443 HTTP/1.1\r\nHost: lab\r\n\r\n", 501),
+        (HEAD + b"Connection: Upgrade\r\nUpgrade: h2c\r\nContent-Length: 3\r\n\r\nabc", 501),
+        (HEAD + b"Expect: the unexpected\r\nContent-Length: 3\r\n\r\nabc", 417),
+        (b"GET / HTTP/2.0\r\nHost: lab\r\n\r\n", 505),
+        (b"GET /\r\n\r\n", 505),
+        (b"GET / HTTP/1.1\r\nHost: lab\r\nX: %b\r\n\r\n" % (b"x" * 3000), 431),
+        (b"GET /%b HTTP/1.1\r\nHost: lab\r\n\r\n" % (b"x" * 3000), 431),
+        (b"GET / HTTP/1.1\r\nHost: lab\r\nX: %b" % (b"x" * 3000), 431),
+        (CHUNKED + b"1;%b" % (b"x" * 600_000), 431),
+        (b"\r\n" * 2000, 431),
+    ],
+)
+def test_what_is_not_spoken_here_is_refused_by_name(
+    server: Serve, start: Start, proxy_plan: ProxyPlan, connect: Connect, message: bytes, status: int
+) -> None:
+    backend = server(always(OK))
+    peer = connect(start(proxy_plan(backend.address, listener=ListenerConfig("front", max_header_bytes=2048))))
+    peer.send(message)
+    assert peer.answer()[0] == status
+    assert peer.rest() == b""
+    assert not backend.peers
+
+
+def test_a_body_may_be_longer_than_a_head(server: Serve, start: Start, proxy_plan: ProxyPlan, connect: Connect) -> None:
+    backend = server(always(OK))
+    peer = connect(start(proxy_plan(backend.address, listener=ListenerConfig("front", max_header_bytes=2048))))
+    peer.send(HEAD + b"Content-Length: 9000\r\n\r\n" + b"x" * 9000)
+    assert peer.answer()[0] == 200
+    peer.send(CHUNKED + b"bb8\r\n%b\r\n" % (b"x" * 3000) * 9 + b"0\r\n\r\n")
+    assert peer.answer()[0] == 200
+
+
+def test_good_requests_before_a_bad_one_are_served(
+    server: Serve, start: Start, proxy_plan: ProxyPlan, connect: Connect
+) -> None:
+    backend = server(always(OK))
+    peer = connect(start(proxy_plan(backend.address)))
+    peer.send(b"GET /good HTTP/1.1\r\nHost: lab\r\n\r\n" * 2 + b"GET /bad HTTP/1.1\r\nHost : lab\r\n\r\n")
+    assert [peer.answer()[0] for _ in range(3)] == [200, 200, 400]
+    assert peer.rest() == b""
+    assert b"/bad" not in backend.received
+
+
+def test_a_body_that_turns_bad_on_its_way_is_never_completed_at_the_backend(
+    server: Serve, watched: Watched, proxy_plan: ProxyPlan, connect: Connect
+) -> None:
+    started = threading.Event()
+    ends: list[bytes] = []
+
+    def read_all(peer: Peer) -> None:
+        peer.read_head()
+        peer.read(8)
+        started.set()
+        ends.append(peer.rest())
+
+    run, watch = watched(proxy_plan(server(read_all).address))
+    peer = connect(run)
+    peer.send(CHUNKED + b"3\r\nabc\r\n")
+    assert started.wait(20)
+    peer.send(b"oops\r\n")
+    assert peer.answer()[0] == 400
+    assert watch.until(Finished).outcome == "the client left first"
+    run.stop()
+    assert ends in ([b""], [])
+
+
+def test_a_head_that_does_not_come_in_time_is_answered_408(
+    start: Start, proxy_plan: ProxyPlan, connect: Connect
+) -> None:
+    run = start(proxy_plan(listener=ListenerConfig("front", head_timeout=Seconds(3))))
+    peer = connect(run)
+    peer.send(b"GET / HTTP/1.1\r\nHost:")
+    run.set_speed(1000)
+    assert peer.answer()[0] == 408
+    assert peer.rest() == b""
+
+
+def test_a_body_that_does_not_come_in_time_is_answered_408(
+    server: Serve, watched: Watched, proxy_plan: ProxyPlan, connect: Connect
+) -> None:
+    backend = server(always(OK))
+    run, watch = watched(proxy_plan(backend.address, listener=ListenerConfig("front", idle_timeout=Seconds(3))))
+    peer = connect(run)
+    peer.send(HEAD + b"Content-Length: 10\r\n\r\nabc")
+    watch.until(Arrived)
+    run.set_speed(1000)
+    assert peer.answer()[0] == 408
+    assert watch.until(Finished).outcome == "the client left first"
+
+
+def test_a_silent_connection_is_closed_without_a_word(
+    server: Serve, start: Start, proxy_plan: ProxyPlan, connect: Connect
+) -> None:
+    listener = ListenerConfig("front", idle_timeout=Seconds(3))
+    run = start(proxy_plan(server(always(OK)).address, listener=listener))
+    silent, spoke = connect(run), connect(run)
+    spoke.send(b"GET / HTTP/1.1\r\nHost: lab\r\n\r\n")
+    assert spoke.answer()[0] == 200
+    run.set_speed(1000)
+    assert spoke.rest() == b""
+    assert silent.rest() == b""
+
+
+# -- leaving --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("how", ["close", "reset", "half"])
+def test_a_client_that_leaves_early_is_cancelled_and_its_backend_let_go(
+    server: Serve, watched: Watched, proxy_plan: ProxyPlan, connect: Connect, how: str
+) -> None:
+    asked, let_go = threading.Event(), threading.Event()
+
+    def silent(peer: Peer) -> None:
+        peer.read_head()
+        asked.set()
+        try:
+            peer.rest()
+        finally:
+            let_go.set()
+
+    run, watch = watched(proxy_plan(server(silent).address))
+    peer = connect(run)
+    peer.send(b"GET / HTTP/1.1\r\nHost: lab\r\n\r\n")
+    assert asked.wait(20)
+    if how == "half":
+        peer.sock.shutdown(socket.SHUT_WR)
+    else:
+        getattr(peer, how)()
+    finished = watch.until(Finished)
+    assert (finished.outcome, finished.status) == ("the client left first", 499)
+    assert let_go.wait(20)
+    assert run.snapshot()[0].backends[0].in_flight == 0
+
+
+def test_a_client_that_does_not_read_its_answer_is_given_up(
+    server: Serve, watched: Watched, proxy_plan: ProxyPlan, connect: Connect
+) -> None:
+    endless = b"HTTP/1.1 200 OK\r\nContent-Length: 99999999\r\n\r\n" + bytes(99999999)
+    run, watch = watched(proxy_plan(server(always(endless)).address, response_timeout=Seconds(1000)))
+    peer = connect(run)
+    peer.send(b"GET / HTTP/1.1\r\nHost: lab\r\n\r\n")
+    peer.read_head()
+    run.set_speed(300)
+    assert watch.until(Finished).outcome == "the client left first"
