@@ -1,0 +1,114 @@
+"""One plan, played by both shells."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+import pytest
+
+from lbtutor.core import Act, ListenerConfig, MachineConfig, Plan, PoolConfig, Seconds, Service, Traffic
+from lbtutor.core.events import Arrived, Event, Finished, OriginChanged, ProbeSent
+from lbtutor.core.health import HealthCheck
+from lbtutor.core.messages import BackendConfig
+from lbtutor.core.pool import Retry
+from lbtutor.core.routing import Route
+from lbtutor.live.run import LiveRun
+from lbtutor.sim import simulate
+
+_SPEEDS = (5.0, 2.0, 1.0)
+"""Scenario seconds per wall second: high while the machine keeps time, lower while it is busy with other things."""
+
+_PUNCTUAL = 0.08
+"""Scenario seconds by which real events may differ from simulated ones without changing places with others."""
+
+_LONGEST_RUN = 120.0
+
+
+def _make_plan(
+    names: str = "abcd",
+    *,
+    algorithm: str = "round_robin",
+    weights: Sequence[float] | None = None,
+    rate: float = 5,
+    arrivals: Literal["steady", "poisson"] = "steady",
+    clients: int = 7,
+    workers: int = 8,
+    service: Service | None = None,
+    errors: float = 0.0,
+    health: HealthCheck | None = None,
+    attempts: int = 1,
+    response_timeout: float = 60,
+    acts: Sequence[Act] = (),
+    lasts: float = 13,
+) -> Plan:
+    """A pool `web`, one backend a letter.
+
+    Requests come every 0.2 s, and their work ends 0.1 s away from any arrival: 20 ms of wall time at the highest speed,
+    which is far more than loopback needs, so that both shells see everything in the same order.
+    """
+    configs = zip(names, weights or [1] * len(names), strict=True)
+    return Plan(
+        listeners=(ListenerConfig("front"),),
+        routes=(Route("web"),),
+        pools=(
+            PoolConfig(
+                "web",
+                algorithm,
+                tuple(BackendConfig(name, weight) for name, weight in configs),
+                health,
+                Retry(attempts),
+                response_timeout=Seconds(response_timeout),
+            ),
+        ),
+        machines=tuple(
+            MachineConfig("web", name, workers, service or Service("constant", 0.5), errors) for name in names
+        ),
+        traffic=(Traffic("front", rate, arrivals, clients),),
+        acts=tuple(acts),
+        lasts=Seconds(lasts),
+    )
+
+
+def _play_both(plan: Plan) -> tuple[list[Event], list[Event]]:
+    simulated: list[Event] = []
+    simulate(plan, simulated.append)
+    live: list[Event] = []
+    for speed in _SPEEDS:
+        live = _play_live(plan, speed)
+        if _kept_time(simulated, live):
+            break
+    return simulated, live
+
+
+def _play_live(plan: Plan, speed: float) -> list[Event]:
+    run = LiveRun(plan)
+    run.set_speed(speed)
+    feed = run.feed()
+    run.start()
+    try:
+        assert run.ended.wait(_LONGEST_RUN)
+    finally:
+        run.stop()
+    return feed.drain()
+
+
+def _kept_time(simulated: list[Event], live: list[Event]) -> bool:
+    """Whether the machine was quick enough for its run to be compared: each thing came when it was due."""
+    for kind in (Arrived, Finished, ProbeSent, OriginChanged):
+        due, came = (sorted(event.at for event in trace if isinstance(event, kind)) for trace in (simulated, live))
+        if len(due) != len(came) or any(abs(at - real) > _PUNCTUAL for at, real in zip(due, came, strict=True)):
+            return False
+    return True
+
+
+@pytest.fixture
+def make_plan() -> Callable[..., Plan]:
+    return _make_plan
+
+
+@pytest.fixture
+def play_both() -> Callable[[Plan], tuple[list[Event], list[Event]]]:
+    """The trace of a plan in the simulator, and its trace on real sockets, where it is played anew and slower for as
+    long as the machine does not keep time."""
+    return _play_both
