@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lbtutor.cli.exits import OF_VERDICT, Exit
-from lbtutor.cli.text import is_ascii_only, say
+from lbtutor.cli.text import is_ascii_only, note, say
 
 if TYPE_CHECKING:
     from lbtutor.core import Event
@@ -71,7 +71,15 @@ def run(
             sinks.append(_teller())
         elif sys.stderr.isatty():
             sinks.append(_progress(scenario))
-        report = run_lab(scenario, on.value, seed=seed, algorithm=algorithm, speed=speed, sinks=sinks)
+        report = run_lab(
+            scenario,
+            on.value,
+            seed=seed,
+            algorithm=algorithm,
+            speed=speed,
+            sinks=sinks,
+            listening=None if json else _tell_addresses,
+        )
     if json:
         import msgspec
 
@@ -89,6 +97,11 @@ def show(name: Name) -> None:
     from lbtutor.labs.scenario import find_scenario, load_scenario, with_every_default
 
     say(tomli_w.dumps(with_every_default(load_scenario(find_scenario(name)))).rstrip())
+
+
+def _tell_addresses(addresses: dict[str, str]) -> None:
+    for name, address in addresses.items():
+        note(f"{name} listens on http://{address} while the lab runs: curl -i http://{address}/")
 
 
 def _teller() -> Callable[[Event], None]:

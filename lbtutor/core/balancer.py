@@ -132,6 +132,10 @@ class Balancer:
         """Requests that were forwarded and have not finished."""
         return len(self._open)
 
+    def report_to(self, report: Callable[[Event], None] | None) -> None:
+        """From here on tell `report` what happens, or nobody."""
+        self._report = report
+
     def snapshot(self) -> tuple[PoolSnapshot, ...]:
         """The numbers of every pool at this moment."""
         return tuple(snapshot_of(pool) for pool in self._pools.values())
@@ -152,6 +156,8 @@ class Balancer:
         offered = pool.available
         if not offered:
             return self._reject(request, pool, 503, "no backend is available")
+        if pool.key is not None:
+            request = replace(request, key=pool.key(request))
         backend, told = self._choose(request, pool, offered)
         for event in told:
             self._tell(event)

@@ -22,7 +22,7 @@ def explain(request: Request, pool: Pool, offered: tuple[Backend, ...]) -> Why:
     if pool.compare is None:
         return unexplained(pool, offered)
     comparison = pool.compare(request, offered)
-    numbers = [float(number) for number in comparison.numbers]
+    numbers = [None if number is None else float(number) for number in comparison.numbers]
     if len(numbers) != len(offered):
         raise ValueError(f"{len(numbers)} numbers for {len(offered)} backends")
     return _record(comparison, numbers, pool, offered)
@@ -41,10 +41,14 @@ def passed_over(pool: Pool) -> tuple[Candidate, ...]:
 _SILENCE = Comparison("", (), "lowest", "")
 
 
-def _record(comparison: Comparison, numbers: list[float], pool: Pool, offered: tuple[Backend, ...]) -> Why:
-    number_of = dict(zip(offered, numbers, strict=False))
-    candidates = tuple(
-        Candidate(member.name, number_of.get(member), None if member in offered else member.excluded or "tried already")
-        for member in pool.members.values()
-    )
-    return Why(comparison.rule, comparison.best, comparison.tie, candidates)
+def _record(comparison: Comparison, numbers: list[float | None], pool: Pool, offered: tuple[Backend, ...]) -> Why:
+    compared = dict(zip(offered, numbers, strict=False))
+    skipped = comparison.skipped or None
+
+    def candidate(member: Backend) -> Candidate:
+        if member not in offered:
+            return Candidate(member.name, None, member.excluded or "tried already")
+        number = compared.get(member)
+        return Candidate(member.name, number, skipped if number is None else None)
+
+    return Why(comparison.rule, comparison.best, comparison.tie, tuple(map(candidate, pool.members.values())))

@@ -18,6 +18,7 @@ from lbtutor.core.backend import Backend
 from lbtutor.core.errors import ConfigError
 from lbtutor.core.events import Event
 from lbtutor.core.health import HealthCheck, HealthState
+from lbtutor.core.keys import read_key
 from lbtutor.core.messages import BackendConfig, Request
 from lbtutor.core.units import Seconds
 
@@ -39,7 +40,8 @@ class PoolConfig(Struct, frozen=True):
 
     `all_down` names what happens when no member is available: `"reject"` answers 503 (HAProxy, Caddy, Traefik, Envoy
     with panic off); `"fail_open"` offers every member that the operator has not taken out, healthy or not (ALB,
-    Envoy's panic). Reject is the default because it shows the truth.
+    Envoy's panic). Reject is the default because it shows the truth. `key` says what hashing algorithms hash; its forms
+    are those of `lbtutor.core.keys`.
     """
 
     name: str
@@ -50,8 +52,10 @@ class PoolConfig(Struct, frozen=True):
     all_down: Literal["reject", "fail_open"] = "reject"
     connect_timeout: Seconds = Seconds(5)
     response_timeout: Seconds = Seconds(60)
+    key: str = "address"
 
     def __post_init__(self) -> None:
+        read_key(self.key)
         if self.connect_timeout <= 0 or self.response_timeout <= 0:
             raise ConfigError(f"pool {self.name}: `connect_timeout` and `response_timeout` must be longer than 0")
 
@@ -64,6 +68,7 @@ class Pool:
         self.algorithm = algorithm if algorithm is not None else build_algorithm(config.algorithm, rng)
         self.compare: _Compare | None = getattr(self.algorithm, "compare", None)
         self.observe: Callable[[Event], None] | None = getattr(self.algorithm, "observe", None)
+        self.key = read_key(config.key)
         self.members: dict[str, Backend] = {}
         self._available: tuple[Backend, ...] | None = None
         for position, backend in enumerate(config.backends):

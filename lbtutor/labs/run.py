@@ -12,6 +12,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Literal
 
+from msgspec.structs import replace
+
 from lbtutor.core import Event
 from lbtutor.core.algorithms import AlgorithmConfig
 from lbtutor.core.events import Ended
@@ -80,11 +82,12 @@ def run_lab(
     algorithm: AlgorithmConfig | None = None,
     speed: float | None = None,
     sinks: Iterable[Sink] = (),
+    listening: Callable[[dict[str, str]], None] | None = None,
 ) -> Report:
     """Play `scenario` to its end (or to Ctrl-C) and judge it. Every event goes to each of `sinks` as it is read.
 
-    `speed` replaces the file's for a live run. Raises `ConfigError` for an unknown algorithm and `EnvironmentFault`
-    when the machine refuses what a live run needs.
+    Of a live run, `speed` replaces the file's, and `listening` is told the address of each door. Raises `ConfigError`
+    for an unknown algorithm and `EnvironmentFault` when the machine refuses what a live run needs.
     """
     plan = scenario.plan(seed=seed, algorithm=algorithm)
     report = Report(scenario, on, plan.seed)
@@ -99,7 +102,7 @@ def run_lab(
 
         simulate(plan, tell)
     else:
-        _play_live(plan, tell, plan.speed if speed is None else speed)
+        _play_live(plan if speed is None else replace(plan, speed=speed), tell, listening)
     return report
 
 
@@ -125,14 +128,15 @@ def played(plan: Plan, on: Shell) -> Iterator[Event]:
         run.stop()
 
 
-def _play_live(plan: Plan, tell: Sink, speed: float) -> None:
+def _play_live(plan: Plan, tell: Sink, listening: Callable[[dict[str, str]], None] | None) -> None:
     from lbtutor.live.run import LiveRun
 
     run = LiveRun(plan)
     feed = run.feed()
-    run.set_speed(speed)
     run.start()
     try:
+        if listening is not None:
+            listening(run.addresses)
         while not run.ended.wait(_DRAIN_EVERY):
             for event in feed.drain():
                 tell(event)

@@ -32,6 +32,7 @@ from lbtutor.core import (
     Traffic,
 )
 from lbtutor.core.algorithms import AlgorithmConfig, build_algorithm
+from lbtutor.core.keys import read_key
 from lbtutor.core.units import say_duration
 from lbtutor.labs.checks import Expect
 from lbtutor.labs.library import lesson_folders
@@ -77,6 +78,10 @@ class PoolSpec(Struct, frozen=True, forbid_unknown_fields=True):
     all_down: Literal["reject", "fail_open"] = "reject"
     connect_timeout: Seconds = Seconds(5)
     response_timeout: Seconds = Seconds(60)
+    key: str = "address"
+
+    def __post_init__(self) -> None:
+        read_key(self.key)
 
 
 class ListenSpec(Struct, frozen=True, forbid_unknown_fields=True):
@@ -220,6 +225,7 @@ def _pool_config(name: str, spec: PoolSpec, algorithm: AlgorithmConfig | None) -
         spec.all_down,
         spec.connect_timeout,
         spec.response_timeout,
+        spec.key,
     )
 
 

@@ -16,7 +16,6 @@ damage, the error's `journal` holds what could be read before it.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -35,6 +34,7 @@ FORMAT = 1
 
 _LONGEST_QUOTE = 60
 _BUFFER_BYTES = 1 << 16
+_LONGEST_HEADER_BYTES = 1 << 20
 
 
 class Header(Struct, frozen=True, tag_field="journal", tag="lbtutor"):
@@ -84,7 +84,7 @@ class JournalWriter:
 
     def __enter__(self) -> JournalWriter:
         try:
-            self._file = open(self.path, "wb", buffering=_BUFFER_BYTES)  # noqa: SIM115 - closed in __exit__
+            self._file = open(self.path, "wb", buffering=_BUFFER_BYTES)
         except OSError as error:
             raise self._fault(error) from error
         self._put(self._header)
@@ -125,11 +125,11 @@ def read_journal(path: Path | str) -> Journal:
         with open(path, "rb") as file:
             return _read(path, file)
     except OSError as error:
-        raise JournalError(f"cannot read the journal {path}: {os.strerror(error.errno or 0)}") from error
+        raise JournalError(f"cannot read the journal {path}: {error.strerror or error}") from error
 
 
 def _read(path: Path, file: BinaryIO) -> Journal:
-    header = _read_header(path, file.readline())
+    header = _read_header(path, file.readline(_LONGEST_HEADER_BYTES))
     decode = msgspec.json.Decoder(Event).decode
     events: list[Event] = []
     for number, line in enumerate(file, start=2):

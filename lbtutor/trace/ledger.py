@@ -1,8 +1,8 @@
 """`Ledger`: what each failure of a machine cost, as a fold over the trace.
 
 A machine breaks, and the balancer is not told. Until enough probes have failed it goes on sending requests there;
-those, and the ones that were under way when it broke, are what the failure costs. Then it is believed down, and the loss
-ends. The ledger keeps one `Failure` for each time that a machine broke, and fills it in as the trace goes on:
+those, and the ones that were under way when it broke, are what the failure costs. Then it is believed down, and the
+loss ends. The ledger keeps one `Failure` for each time that a machine broke, and fills it in as the trace goes on:
 
     at               it broke
     under_way        requests that were there then

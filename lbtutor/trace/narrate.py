@@ -128,7 +128,7 @@ class Narrator:
                 text = f"answered {event.status} by the balancer: {event.because}{excluded_clause(event.candidates)}"
                 return Told(">", event.request, text, " is ")
             case ProbeSent():
-                return Told(">", None, f"probe of {self._name(event)}")
+                return Told(">", None, f"{self._name(event)} is probed")
             case Probed():
                 return Told("<", None, f"probe of {self._name(event)} {_probe_result(event)}")
             case HealthChanged():
@@ -161,7 +161,8 @@ class Narrator:
                 fault = _FAULTS[event.fault].format(event.amount)
                 return Told("=", None, f"{self._name(event)} {fault} ({by_hand}the balancer is not told)")
             case Missed():
-                return Told("=", None, f"{counted(event.count, 'event')} missed here: the reader fell behind")
+                were = "was" if event.count == 1 else "were"
+                return Told("=", None, f"{counted(event.count, 'event')} {were} missed here: the reader fell behind")
             case Ended():
                 return Told("=", None, f"the run is over: {_ENDS[event.because]}")
             case _:

@@ -8,10 +8,11 @@ learner's own `compare`, is told with its own name.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from msgspec import Struct
 
+from lbtutor.core.algorithms.ewma import UNMEASURED
 from lbtutor.core.events import Candidate, Picked, Why
 from lbtutor.trace.words import duration, listed, number, ordinal
 
@@ -19,6 +20,13 @@ _MOST_NAMED = 3
 """More others than this are counted instead of named."""
 
 _TURNS = "turns to wait"
+
+_WHOLE_REASONS = ("hash of ", "slot ", "drew place ")
+"""Rules that begin so say everything themselves: their numbers only mark the one who holds the place."""
+
+
+def _expected(seconds: float) -> str:
+    return duration(seconds) if seconds < UNMEASURED else "unknown time"
 
 
 class _Phrase(Struct, frozen=True):
@@ -34,7 +42,9 @@ _PHRASES = {
     "in flight": _Phrase("{} in flight", "fewer than", "as few as"),
     "in flight per weight": _Phrase("{} in flight per weight", "fewer than", "as few as"),
     "credit": _Phrase("credit {}", "more than", "as much as"),
-    "expected seconds": _Phrase("an answer expected in {}", "sooner than", "as soon as", duration),
+    "expected seconds": _Phrase("an answer expected in {}", "sooner than", "as soon as", _expected),
+    "degrees to walk": _Phrase("{} degrees on", "nearer than", "as near as"),
+    "score": _Phrase("score {}", "more than", "as much as"),
 }
 
 _VERBS = {"weight 0": ("has", "have"), "tried already": ("was", "were")}
@@ -42,6 +52,7 @@ _VERBS = {"weight 0": ("has", "have"), "tried already": ("was", "were")}
 _TIES = {
     "the one picked longest ago": "it was picked longest ago",
     "the earlier in configuration order": "it comes earlier in the configuration",
+    "the first drawn": "it was drawn first",
 }
 
 
@@ -50,7 +61,7 @@ def reason(event: Picked, algorithm: str = "the algorithm") -> str:
     why = event.why
     if why.rule.startswith(_TURNS):
         return _turn(event)
-    if why.rule.startswith("hash of "):
+    if why.rule.startswith(_WHOLE_REASONS):
         return why.rule
     own = next((one.number for one in why.candidates if one.backend == event.backend), None)
     if not why.rule or own is None:
@@ -90,7 +101,14 @@ def _verb(because: str, count: int = 1) -> str:
 
 
 def _comparison(chosen: str, own: float, why: Why) -> str:
-    phrase = _PHRASES.get(why.rule) or _own_phrase(why)
+    """What was compared; of a rule like "drew a and c: in flight", what went before is said before."""
+    before, _, compared = why.rule.rpartition(": ")
+    full = excluded_clause([one for one in why.candidates if one.excluded == "full"])
+    text = _numbers_compared(chosen, own, why, _PHRASES.get(compared) or _own_phrase(compared, why.best)) + full
+    return f"{before}; {text}" if before else text
+
+
+def _numbers_compared(chosen: str, own: float, why: Why, phrase: _Phrase) -> str:
     text = phrase.own.format(phrase.show(own))
     others = [(one.backend, one.number) for one in why.candidates if one.number is not None and one.backend != chosen]
     better = [(name, their) for name, their in others if (their < own if why.best == "lowest" else their > own)]
@@ -106,10 +124,10 @@ def _comparison(chosen: str, own: float, why: Why) -> str:
     return f"{text}, {phrase.beats} {_numbers(worse, phrase.show)}" if worse else text
 
 
-def _own_phrase(why: Why) -> _Phrase:
+def _own_phrase(rule: str, best: str) -> _Phrase:
     """For a rule that the table does not know."""
-    rule = why.rule.replace("{", "{{").replace("}", "}}")
-    less, little = ("less than", "as little as") if why.best == "lowest" else ("more than", "as much as")
+    rule = rule.replace("{", "{{").replace("}", "}}")
+    less, little = ("less than", "as little as") if best == "lowest" else ("more than", "as much as")
     return _Phrase(f"{rule} {{}}", less, little)
 
 
@@ -124,21 +142,32 @@ def _numbers(others: Sequence[tuple[str, float]], show: Callable[[float], str]) 
 
 
 def _turn(event: Picked) -> str:
-    """Whose turn it was before, and who in between was passed over."""
+    """Whose turn it was before, and what became of those in between."""
     last = event.why.rule.removeprefix(_TURNS).removeprefix(" after ")
     if not last:
         return "the first in turn"
     if last == event.backend:
         return "its turn again"
-    skipped = [one for one in _between(last, event.backend, event.why.candidates) if one.excluded is not None]
-    if not skipped:
-        return f"its turn, after {last}"
-    if len(skipped) == 1:
-        return f"its turn, after {last}; {skipped[0].backend} is passed over ({skipped[0].excluded})"
-    if len(skipped) > _MOST_NAMED:
-        return f"its turn, after {last}; {len(skipped)} are passed over"
-    passed_over = listed([f"{one.backend} ({one.excluded})" for one in skipped])
-    return f"its turn, after {last}; {passed_over} are passed over"
+    between = _between(last, event.backend, event.why.candidates)
+    excluded = [(one.backend, one.excluded) for one in between if one.excluded is not None]
+    newcomers = [one.backend for one in between if one.excluded is None]
+    return "; ".join([f"its turn, after {last}", *_passed_over(excluded), *_waiting(newcomers)])
+
+
+def _passed_over(excluded: Sequence[tuple[str, str]]) -> Iterator[str]:
+    if len(excluded) == 1:
+        ((name, because),) = excluded
+        yield f"{name} is passed over ({because})"
+    elif len(excluded) > _MOST_NAMED:
+        yield f"{len(excluded)} are passed over"
+    elif excluded:
+        yield f"{listed([f'{name} ({because})' for name, because in excluded])} are passed over"
+
+
+def _waiting(newcomers: Sequence[str]) -> Iterator[str]:
+    """Those who came when another was due already."""
+    if newcomers:
+        yield f"{_names(newcomers)} came in meanwhile and {'waits' if len(newcomers) == 1 else 'wait'}"
 
 
 def _between(last: str, chosen: str, candidates: Sequence[Candidate]) -> Sequence[Candidate]:

@@ -25,12 +25,16 @@ class Algorithm(Protocol):
 
 
 class Comparison(Struct, frozen=True):
-    """What an algorithm is about to compare: `numbers` in the order of the offered backends, and who wins a tie."""
+    """What an algorithm is about to compare: `numbers` in the order of the offered backends, and who wins a tie.
+
+    The number of one that will not be looked at is None, and `skipped` says why ("not drawn", "full").
+    """
 
     rule: str
-    numbers: tuple[float, ...]
+    numbers: tuple[float | None, ...]
     best: Literal["lowest", "highest"]
     tie: str
+    skipped: str = ""
 
 
 @runtime_checkable

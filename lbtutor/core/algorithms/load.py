@@ -15,10 +15,10 @@ from lbtutor.core.messages import Request
 STALE_AFTER = 10.0
 """Seconds without use after which a latency counts half (NGINX `least_time` halves it each `fail_timeout`)."""
 
-_TIE_RULE = "the one picked longest ago"
+TIE_RULE = "the one picked longest ago"
 
 
-class _Rotation:
+class Rotation:
     """Remembers who was picked when, and settles ties in favour of whoever waited longest."""
 
     def __init__(self) -> None:
@@ -51,7 +51,7 @@ class LeastConnections:
     """
 
     def __init__(self) -> None:
-        self._rotation = _Rotation()
+        self._rotation = Rotation()
 
     def pick(self, request: Request, backends: tuple[Backend, ...]) -> Backend:
         return self._rotation.settle(request, backends, self._scores(backends))
@@ -59,7 +59,7 @@ class LeastConnections:
     def compare(self, request: Request, backends: tuple[Backend, ...]) -> Comparison:
         weighted = any(backend.weight != 1 for backend in backends)
         rule = "in flight per weight" if weighted else "in flight"
-        return Comparison(rule, tuple(self._scores(backends)), "lowest", _TIE_RULE)
+        return Comparison(rule, tuple(self._scores(backends)), "lowest", TIE_RULE)
 
     def _scores(self, backends: tuple[Backend, ...]) -> list[float]:
         return [backend.in_flight / backend.weight for backend in backends]
@@ -78,7 +78,7 @@ class LeastResponseTime:
     """
 
     def __init__(self) -> None:
-        self._rotation = _Rotation()
+        self._rotation = Rotation()
         self._asked_at: dict[Backend, float] = {}
         self._seen: tuple[Backend, ...] = ()
 
@@ -91,7 +91,7 @@ class LeastResponseTime:
         return chosen
 
     def compare(self, request: Request, backends: tuple[Backend, ...]) -> Comparison:
-        return Comparison("expected seconds", tuple(self._scores(request, backends)), "lowest", _TIE_RULE)
+        return Comparison("expected seconds", tuple(self._scores(request, backends)), "lowest", TIE_RULE)
 
     def _scores(self, request: Request, backends: tuple[Backend, ...]) -> list[float]:
         fading = [0.5 ** (self._idle(backend, request.at) // STALE_AFTER) for backend in backends]

@@ -1,0 +1,55 @@
+"""What a pool's hashing algorithms hash: the client's address, a header, a cookie, or the path.
+
+`key = "cookie:cart"` sends whoever shows the same cookie to the same backend, from wherever they call. A request
+without that header or cookie, or with an empty one, counts by its client's address.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+from lbtutor.core.errors import ConfigError
+from lbtutor.core.messages import Request
+
+Key = Callable[[Request], str]
+
+_NAMED = re.compile(r"(header|cookie):([!#$%&'*+.^_`|~0-9A-Za-z-]+)")
+"""A name is a token (RFC 9110, section 5.6.2; RFC 6265, section 4.1.1)."""
+
+
+def read_key(form: str) -> Key | None:
+    """How to find a request's key; None for `"address"`, where there is nothing to find.
+
+    The other forms are `"header:NAME"` (in any case), `"cookie:NAME"` (in this case) and `"path"` (without the query).
+    Raises `ConfigError` for anything else.
+    """
+    if form in _UNNAMED:
+        return _UNNAMED[form]
+    named = _NAMED.fullmatch(form)
+    if named is None:
+        raise ConfigError(f'`key` is "address", "path", "header:NAME" or "cookie:NAME", not {form!r}')
+    kind, name = named.groups()
+    return _header(name.lower()) if kind == "header" else _cookie(name)
+
+
+def _path(request: Request) -> str:
+    return request.path.partition("?")[0]
+
+
+_UNNAMED: dict[str, Key | None] = {"address": None, "path": _path}
+
+
+def _header(name: str) -> Key:
+    return lambda request: request.headers.get(name) or request.client
+
+
+def _cookie(name: str) -> Key:
+    def read(request: Request) -> str:
+        for pair in request.headers.get("cookie", "").split(";"):
+            found, _, value = pair.strip().partition("=")
+            if found == name and value:
+                return value
+        return request.client
+
+    return read
