@@ -13,7 +13,7 @@ from lbtutor import __version__
 from lbtutor.cli.doctor import doctor
 from lbtutor.cli.exits import Exit, exit_of
 from lbtutor.cli.lab import lab
-from lbtutor.cli.lesson import lesson, resume
+from lbtutor.cli.lesson import Screen, lesson, resume
 from lbtutor.cli.listing import list_
 from lbtutor.cli.text import note, say
 from lbtutor.core.errors import LbtutorError
@@ -47,13 +47,16 @@ def start(
 ) -> None:
     """Learn load balancing on a real load balancer, in a terminal. Without a command, go on where you were."""
     if context.invoked_subcommand is None:
-        resume()
+        resume(context)
 
 
-def main() -> None:
-    """Run the command line; every error that we can explain is one message and an exit code, never a traceback."""
+def main(screen: Screen) -> None:
+    """Run the command line; `screen` opens the TUI on a lesson and answers an exit code.
+
+    Every error that we can explain is one message and an exit code, never a traceback.
+    """
     try:
-        code = app(standalone_mode=False)
+        code = app(standalone_mode=False, obj=screen)
     except LbtutorError as error:
         note(f"lbtutor: {error}")
         code = exit_of(error)

@@ -12,12 +12,15 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Callable, Generator, Iterable, Iterator
+from datetime import datetime
 
 from msgspec.structs import replace
 
 from lbtutor.core import Act, Event, Plan
 from lbtutor.course.lesson import Question
+from lbtutor.course.progress import Progress
 from lbtutor.course.prose import plain
+from lbtutor.course.review import answer, returning
 from lbtutor.course.session import LessonSession
 
 WIDTH = 80
@@ -41,6 +44,21 @@ def tell(session: LessonSession, *, play: Play, say: Say, ask: Ask) -> Iterator[
         teller.let_go()
     yield ""
     yield from _wrapped(_farewell(session))
+
+
+def tell_due(progress: Progress, now: datetime, *, ask: Ask) -> Iterator[str]:
+    """Ask again what is due for review. Stops at the first question that nobody answers: it stays due."""
+    for asked in returning(progress, now):
+        yield from _wrapped(f"From an earlier day ({asked.title}): {asked.question.ask}")
+        yield from _choices(asked.question)
+        typed = ask(asked.question)
+        while typed is not None and asked.question.choice(typed) is None:
+            yield _no_such_choice(asked.question, typed)
+            typed = ask(asked.question)
+        if typed is None:
+            return
+        yield from _wrapped(answer(progress, asked, typed, now).says)
+        yield ""
 
 
 class _Teller:
@@ -82,8 +100,7 @@ class _Teller:
             return
         yield ""
         yield from _wrapped(f"Question: {question.ask}")
-        for choice in question.choices:
-            yield from _wrapped(f"{choice.key}) {choice.text}", "  ", "     ")
+        yield from _choices(question)
         if session.answered is None:
             yield from self._answer(question)
         else:
@@ -91,12 +108,11 @@ class _Teller:
             yield from self._settled()
 
     def _answer(self, question: Question) -> Iterator[str]:
-        letters = ", ".join(choice.key for choice in question.choices)
         while (typed := self._ask(question)) is not None:
             if question.choice(typed) is not None:
                 yield from _wrapped(self._session.answer(typed).says)
                 return
-            yield f"There is no choice {typed.strip()!r}: type one of {letters}."
+            yield _no_such_choice(question, typed)
         if self._session.step.kind != "predict":
             yield from self._settled()
 
@@ -140,6 +156,15 @@ class _Teller:
         if self._session.step.task is not None:
             return all(goal.done for goal in self._session.goals)
         return watched >= self._session.step.watch
+
+
+def _choices(question: Question) -> Iterator[str]:
+    for choice in question.choices:
+        yield from _wrapped(f"{choice.key}) {choice.text}", "  ", "     ")
+
+
+def _no_such_choice(question: Question, typed: str) -> str:
+    return f"There is no choice {typed.strip()!r}: type one of {', '.join(choice.key for choice in question.choices)}."
 
 
 def _in_order(plan: Plan, session: LessonSession) -> tuple[Act, ...]:

@@ -123,6 +123,8 @@ class Ledger:
         for failure in self._unsettled(event):
             if failure.healed_at is None:
                 failure.healed_at = event.at
+            if failure.detected_at is not None and _label(event) not in self._down:
+                failure.trusted_at = event.at
 
     def _believed(self, event: HealthChanged) -> None:
         is_down = event.now == "down"

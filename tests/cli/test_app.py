@@ -53,7 +53,7 @@ def test_completion_is_offered(lbtutor: Program) -> None:
 def test_help_imports_neither_the_screen_nor_the_sockets() -> None:
     code = (
         "import sys; sys.argv = ['lbtutor', '--help']\n"
-        "from lbtutor.cli.app import main\n"
+        "from lbtutor.__main__ import main\n"
         "try: main()\n"
         "except SystemExit: pass\n"
         "heavy = {'textual', 'rich', 'httptools', 'uvloop', 'asyncio', 'ssl', 'hypothesis'} & set(sys.modules)\n"

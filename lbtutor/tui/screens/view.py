@@ -151,7 +151,7 @@ class LessonView(Screen[None]):
         predicting = self.session.held is not None
         self.stage.next_hint = not predicting
         self.theatre.hold(predicting or self.reviews.current is not None)
-        self.theatre.be_seen(self.stage_in_view and self.is_current)
+        self.theatre.be_seen(self.stage_in_view and self.is_active)
         self._show_bars()
 
     def on_resize(self) -> None:
