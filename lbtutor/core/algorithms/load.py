@@ -43,6 +43,10 @@ class Rotation:
         return chosen
 
 
+_DIGITS = 6
+"""Latencies are compared to the microsecond: beneath that they differ by rounding alone, which must not break ties."""
+
+
 class LeastConnections:
     """Fewest requests in flight for its weight.
 
@@ -96,14 +100,13 @@ class LeastResponseTime:
     def _scores(self, request: Request, backends: tuple[Backend, ...]) -> list[float]:
         fading = [0.5 ** (self._idle(backend, request.at) // STALE_AFTER) for backend in backends]
         measured = [
-            backend.latency * faded
+            None if backend.latency is None else round(backend.latency * faded, _DIGITS)
             for backend, faded in zip(backends, fading, strict=True)
-            if backend.latency is not None
         ]
-        fastest = min(measured, default=1.0)
+        fastest = min((seconds for seconds in measured if seconds is not None), default=1.0)
         return [
-            (fastest if backend.latency is None else backend.latency) * faded * (backend.in_flight + 1) / backend.weight
-            for backend, faded in zip(backends, fading, strict=True)
+            (fastest * faded if seconds is None else seconds) * (backend.in_flight + 1) / backend.weight
+            for backend, seconds, faded in zip(backends, measured, fading, strict=True)
         ]
 
     def _idle(self, backend: Backend, now: float) -> float:

@@ -153,10 +153,12 @@ def test_a_dead_one_is_asked_once_in_a_while_and_not_by_everybody() -> None:
 
 
 def test_one_that_returns_is_not_flooded() -> None:
-    returned = backend("back", latency=0.01)
-    returned.since = 100.0
-    pool = (backend("a", latency=0.01, at=100.0), returned)
+    pool = (backend("a", latency=0.01), backend("back", latency=0.01))
     algorithm = LeastResponseTime()
+    for _ in pool:
+        algorithm.pick(request(), pool)
+    pool[0].answered(0.01, now=100.0)
+    pool[1].since = 100.0
     assert algorithm.compare(request(at=101.0), pool).numbers == pytest.approx((0.01, 0.01))
 
 
@@ -170,3 +172,11 @@ def test_instant_answers_leave_a_rotation() -> None:
     pool = tuple(backend(name, latency=0.0) for name in "abc")
     algorithm = LeastResponseTime()
     assert "".join(algorithm.pick(request(), pool).name for _ in range(6)) == "abcabc"
+
+
+def test_latencies_that_differ_by_rounding_alone_are_a_tie() -> None:
+    pool = tuple(
+        backend(name, latency=0.05 + rounding) for name, rounding in zip("abc", (0, 1e-17, 3e-12), strict=True)
+    )
+    algorithm = LeastResponseTime()
+    assert "".join(algorithm.pick(request(at=0.1), pool).name for _ in range(6)) == "abcabc"
