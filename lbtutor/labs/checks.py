@@ -65,7 +65,7 @@ class Count(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Share(Struct, frozen=True, forbid_unknown_fields=True):
-    """The part of all picks that went to one backend (`pool/name`): `about`, give or take `within`."""
+    """The part of its pool's picks that went to one backend (`pool/name`): `about`, give or take `within`."""
 
     backend: str
     about: float
@@ -234,7 +234,8 @@ class Check:
         return _as_verdict(wanted.holds(value)), f"{measure} {say_duration(round(value, 4))}"
 
     def _measure_share(self, wanted: Share) -> tuple[Verdict, str]:
-        picked = {label: counts.picked for label, counts in self._metrics.backends.items()}
+        pool = wanted.backend.partition("/")[0] + "/"
+        picked = {label: counts.picked for label, counts in self._metrics.backends.items() if label.startswith(pool)}
         total, own = sum(picked.values()), picked.get(wanted.backend, 0)
         needed = round(1 / wanted.within) if wanted.within else 1
         if total < needed:

@@ -118,7 +118,9 @@ class Narrator:
     def _told(self, event: Event) -> Told:
         match event:
             case Arrived():
-                return Told("<", event.request, f"{event.method} {event.host}{event.path} from {event.client}", " is ")
+                return Told(
+                    "<", event.request, f"{event.method} {event.host}{event.path} from {event.client}", " arrives: "
+                )
             case Picked():
                 return Told(">", event.request, f"{self._name(event)}: {self._reason(event)}", " → ")
             case Finished():

@@ -40,6 +40,7 @@ from lbtutor.core.messages import (
     Enable,
     Forward,
     Outcome,
+    OutcomeKind,
     ProbeResult,
     Reject,
     Remove,
@@ -101,14 +102,19 @@ def test_the_end_of_an_attempt_frees_its_place_and_moves_the_latency() -> None:
     assert stage.told(Finished) == [Finished(1.25, 1, 1, "web", "a", "answered 200", 200, 0.25, True, True)]
 
 
-def test_an_answer_that_is_an_error_counts_for_the_latency_and_a_failure_without_answer_does_not() -> None:
+def test_an_answer_that_is_an_error_counts_for_the_latency() -> None:
     stage = Stage("a")
     backend = stage.forward().backend
-    stage.balancer.finish(1, Outcome.failed("timed_out"), now=9.0)
-    assert backend.latency is None
-    stage.forward(at=10.0)
-    stage.balancer.finish(2, Outcome.answered(500), now=10.5)
+    stage.balancer.finish(1, Outcome.answered(500), now=0.5)
     assert backend.latency == 0.5
+
+
+@pytest.mark.parametrize("kind", ["refused", "unreachable", "closed", "invalid", "timed_out", "cut", "cancelled"])
+def test_a_failure_without_an_answer_leaves_the_latency_alone(kind: OutcomeKind) -> None:
+    stage = Stage("a")
+    backend = stage.forward().backend
+    stage.balancer.finish(1, Outcome.failed(kind), now=9.0)
+    assert (backend.latency, backend.latency_at) == (None, None)
 
 
 def test_the_trace_of_one_request_is_arrived_picked_finished() -> None:
@@ -286,6 +292,8 @@ def test_since_is_when_a_backend_last_became_available() -> None:
     assert backend.since == 0.0
     stage.balancer.command(Enable("web", "a"), now=4.0)
     assert backend.since == 4.0
+    stage.balancer.command(SetWeight("web", "a", 7), now=5.0)
+    assert backend.since == 4.0, "it was available all the time"
 
 
 def test_a_newcomer_joins_at_the_end_and_is_probed_at_once() -> None:

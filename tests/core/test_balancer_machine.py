@@ -173,6 +173,17 @@ class BalancerMachine(RuleBasedStateMachine):
             member.probed(ok)
         del self.probes[: len(self.probes) if several else 1]
 
+    @precondition(lambda self: self.members)
+    @rule(sick=st.sets(index, max_size=3), times=st.sampled_from([1, 2, 3, 4]))
+    def check(self, sick: set[int], times: int) -> None:
+        """Whole rounds of probes, each answered at once: by the sick ones badly."""
+        names = {self.members[which % len(self.members)].name for which in sick}
+        self.answer_probes(True, True)
+        for _ in range(times):
+            self.tick(10.0)
+            while self.probes:
+                self.answer_probes(self.probes[0][0].backend.name not in names, False)
+
     @rule(weight=st.sampled_from([0, 1, 3]))
     def add(self, weight: float) -> None:
         member = ModelBackend(f"n{self.joined}", weight)
@@ -257,5 +268,5 @@ def check_trace(events: list[Event], still_open: dict[int, ModelRequest]) -> Non
         assert not (isinstance(event, Picked | Drained | HealthChanged) and event.backend in left)
 
 
-BalancerMachine.TestCase.settings = settings(max_examples=80, stateful_step_count=40, deadline=None, derandomize=True)
+BalancerMachine.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None, derandomize=True)
 TestBalancer = BalancerMachine.TestCase

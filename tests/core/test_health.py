@@ -116,6 +116,13 @@ def test_a_probe_is_due_once_and_the_next_lies_ahead_within_one_interval(
             assert not state.due(now), "the next one waits for its time"
 
 
+def test_the_next_probe_lies_ahead_even_where_floats_are_coarse() -> None:
+    now = 0.73 + 47 * 0.1  # and yet (now - 0.73) / 0.1 is less than 47
+    state = HealthState(HealthCheck(interval=Seconds(0.1), timeout=Seconds(0.1)), first_probe=0.73)
+    assert state.due(now)
+    assert state.next_probe > now
+
+
 def test_probes_start_one_interval_apart_however_long_they_take() -> None:
     state = HealthState(HealthCheck(interval=Seconds(10)), first_probe=2.0)
     sent = []

@@ -44,6 +44,12 @@ def test_the_stream_is_the_rules_merged_and_each_keeps_its_own_dice(traffic: lis
     assert merged <= longer
 
 
+def test_two_rules_that_are_alike_are_two_crowds() -> None:
+    rule = Traffic("front", rate=5.0)
+    times = [arrival.at for arrival in arrivals([rule, rule], 1, lasts=20.0)]
+    assert len(set(times)) == len(times) > 100
+
+
 def test_arrivals_of_the_same_time_are_in_the_order_of_their_rules() -> None:
     traffic = [Traffic(to, rate=1.0, arrivals="steady") for to in ("b", "a")]
     assert [(arrival.at, arrival.to) for arrival in arrivals(traffic, 1, lasts=2.5)] == [

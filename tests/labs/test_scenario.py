@@ -80,6 +80,12 @@ def test_seed_and_algorithm_can_be_replaced(load: Load) -> None:
     assert plan.pools[0].algorithm == "least_connections"
 
 
+def test_what_a_pool_hashes_is_read(load: Load) -> None:
+    assert load(GOOD).plan().pools[0].key == "address"
+    keyed = GOOD.replace('"round_robin"', '"maglev"\nkey = "header:X-User"')
+    assert load(keyed).plan().pools[0].key == "header:X-User"
+
+
 def test_a_backend_added_by_the_timeline_has_a_machine_and_a_weight(load: Load) -> None:
     text = GOOD + '[[timeline]]\nat = "12s"\nadd = { backend = "web/c", weight = 2, service = "5ms" }\n'
     text += '[[timeline]]\nat = "13s"\nweight = { backend = "web/c", weight = 5 }\n'
@@ -101,6 +107,8 @@ WRONG = {
     "missing title": ('title = "A slow backend under round robin"', "", ["lab.toml", "missing key `title`"]),
     "missing pool": ("[[traffic]]", '[[route]]\npool = "wbe"\n[[traffic]]', ["route[0].pool", "pool `wbe`", "`web`"]),
     "unknown algorithm": ('"round_robin"', '"round_robbin"', ["lab.toml:10", "round_robbin", "'round_robin'"]),
+    "unknown key form": ('"round_robin"', '"maglev"\nkey = "ip"', ["lab.toml:9", "pool.web", '"header:NAME"', "'ip'"]),
+    "no prime": ('"round_robin"', '{ name = "maglev", size = 100 }', ["lab.toml:10", "algorithm", "prime", "100"]),
     "unknown door": ('to   = "front"', 'to = "frnt"', ["traffic[0].to", "`frnt`", "`front`"]),
     "unknown backend": ('"web/b"', '"web/bb"', ["lab.toml:28", "timeline[0].slow", "web/bb", "did you mean"]),
     "backend without pool": ('"web/b"', '"b"', ["timeline[0].slow", "pool/name"]),

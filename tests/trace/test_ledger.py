@@ -121,6 +121,20 @@ def test_one_failure_after_another_takes_over_what_is_sent_from_then_on() -> Non
     assert second.over
 
 
+def test_one_that_is_trusted_again_before_it_was_mended_goes_on_losing() -> None:
+    flapping = (
+        befell(1.0, "error"),
+        believed(2.0, "down"),
+        believed(3.0, "up"),
+        picked(4.0, 1),
+        ended(4.1, 1, "answered 500"),
+    )
+    (failure,) = failures(*flapping)
+    assert (failure.lost, failure.trusted_at, failure.over) == ((1,), None, False)
+    (mended,) = failures(*flapping, befell(5.0, "heal"))
+    assert (mended.healed_at, mended.trusted_at, mended.over) == (5.0, 5.0, True)
+
+
 def test_one_that_is_down_already_is_noticed_at_once() -> None:
     (failure,) = failures(believed(1.0, "down"), befell(2.0, "hang"), picked(2.5, 1))
     assert failure.detection == 0.0

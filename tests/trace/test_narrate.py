@@ -46,7 +46,7 @@ def finished(outcome: Outcome, took: float = 0.412, final: bool = True) -> Finis
 
 
 SENTENCES: list[tuple[Event, str]] = [
-    (Arrived(0.0, 12, "127.0.1.1", "GET", "a.com", "/x", "front"), "r12 is GET a.com/x from 127.0.1.1"),
+    (Arrived(0.0, 12, "127.0.1.1", "GET", "a.com", "/x", "front"), "r12 arrives: GET a.com/x from 127.0.1.1"),
     (Picked(0.0, 12, 1, "web", "b", "algorithm", LEAST), "r12 → b: 2 in flight, fewer than a's 5 and c's 8"),
     (Picked(0.0, 12, 1, "web", "b", "only", ONLY), "r12 → b: the only one available (a is down)"),
     (

@@ -67,6 +67,18 @@ def test_asking_for_reasons_changes_no_pick(
 
 
 @both
+@given(seeds, loads)
+def test_what_it_says_is_what_it_does(
+    make: type[Random | PowerOfTwo], seed: int, pool_loads: list[tuple[float, int]]
+) -> None:
+    pool, algorithm = loaded(pool_loads), make(random.Random(seed))
+    comparison = algorithm.compare(FIRST_TRY, pool)
+    best = min if comparison.best == "lowest" else max
+    number = comparison.numbers[pool.index(algorithm.pick(FIRST_TRY, pool))]
+    assert number == best(number for number in comparison.numbers if number is not None)
+
+
+@both
 def test_the_seed_decides(make: type[Random | PowerOfTwo]) -> None:
     pool = backends(1, 1, 1, 1)
     runs = {

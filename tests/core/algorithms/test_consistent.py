@@ -143,11 +143,13 @@ def test_a_retry_goes_where_the_key_would_go_if_the_first_had_left(
 
 
 @everyone
-def test_a_retry_that_finds_nobody_it_knows_is_served_all_the_same(make: Make) -> None:
+def test_a_retry_that_finds_nobody_it_knows_is_placed_like_a_first_try(make: Make) -> None:
     algorithm, pool, strangers = make(), servers(2), backends({"new": 1, "newer": 1})
-    algorithm.pick(request("mine"), pool)
-    assert algorithm.pick(request("mine", attempt=2), strangers) in strangers
-    assert make().pick(request("mine", attempt=2), strangers) in strangers
+    for key in KEYS[:20]:
+        algorithm.pick(request(key), pool)
+        expected = make().pick(request(key), strangers)
+        assert algorithm.pick(request(key, attempt=2), strangers) is expected
+        assert make().pick(request(key, attempt=2), strangers) is expected
 
 
 @everyone
@@ -226,7 +228,8 @@ def test_a_key_belongs_to_the_first_point_at_its_own_or_after_it() -> None:
     a, b, c = backends({"a": 1, "b": 1, "c": 1})
     ring = Ring([(b, [20, 40]), (a, [10]), (c, [30])])
     assert "".join(ring.owner(place).name for place in (0, 10, 11, 20, 21, 30, 31, 40, 41, 99)) == "aabbccbbaa"
-    assert [(place, backend.name) for place, backend in ring.walk(15)] == [(20, "b"), (30, "c"), (10, "a")]
+    assert "".join(backend.name for backend in ring.walk(15)) == "bca"
+    assert [ring.next_of(backend, 25) for backend in (a, b, c)] == [10, 40, 30]
 
 
 def test_two_points_at_one_place_belong_to_the_name_that_comes_first() -> None:
@@ -364,6 +367,11 @@ def test_maglevs_slots_by_weight_are_those_of_envoys_tests(
     preferences = [preference(str(index), size) for index in range(len(table_weights))]
     counts = Counter(fill(preferences, table_weights, size))
     assert [counts[index] for index in range(len(table_weights))] == slots
+
+
+def test_by_weight_the_heaviest_takes_a_slot_in_each_round_and_half_its_weight_in_every_other() -> None:
+    """Both prefer slots 0, 1, 2 … and so the table shows whose turn it was: the lighter has rounds 1, 2, 4 and 6."""
+    assert fill([(0, 1), (0, 1)], [2, 1], 11) == [0, 1, 0, 1, 0, 0, 1, 0, 0, 1, 0]
 
 
 @settings(max_examples=50)

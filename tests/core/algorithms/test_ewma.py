@@ -56,7 +56,15 @@ def test_a_cost_fades_as_if_answers_took_no_time(idle: float, left: float) -> No
 
 @pytest.mark.parametrize(
     ("cost", "took", "after", "becomes"),
-    [(100, 20, 5, 68.52), (20, 100, 5, 100), (100, 100, 5, 100), (100, 20, 0, 100), (0, 20, 5, 20), (100, 20, 1e9, 20)],
+    [
+        (100, 20, 5, 68.52),
+        (20, 100, 5, 100),
+        (100, 100, 5, 100),
+        (100, 80, 5, 92.13),
+        (100, 20, 0, 100),
+        (0, 20, 5, 20),
+        (100, 20, 1e9, 20),
+    ],
 )
 def test_a_peak_counts_at_once_and_anything_better_slowly(
     cost: float, took: float, after: float, becomes: float
@@ -127,6 +135,23 @@ def test_before_anything_is_known_a_pool_is_served_in_rotation() -> None:
         picked.append(algorithm.pick(request(), pool))
         picked[-1].in_flight += 1
     assert "".join(backend.name for backend in picked) == "abcabca"
+
+
+def test_answers_that_took_no_time_tell_nothing_but_the_requests_in_flight() -> None:
+    pool = backends(1, 1)
+    algorithm = measured(pool, 0.0, 0.0)
+    pool[0].in_flight, pool[1].in_flight = 3, 2
+    assert loads(algorithm, pool) == (UNMEASURED + 3, UNMEASURED + 2)
+
+
+def test_one_that_was_out_is_unmeasured_when_it_is_back() -> None:
+    pool = backends(1, 1)
+    algorithm = measured(pool, 0.1, 0.1)
+    algorithm.pick(request(), pool[1:])
+    algorithm.observe(finished("a", 9.0))
+    back = (*pool,)
+    assert algorithm.pick(request(), back) is pool[0]
+    assert loads(algorithm, back) == (0, 0.1)
 
 
 def test_a_retry_spends_nobodys_place_in_the_rotation() -> None:
