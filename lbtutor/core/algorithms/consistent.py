@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from functools import cached_property
 from hashlib import blake2b
 from itertools import chain, count, islice
 from math import inf, isqrt, log
@@ -64,17 +65,29 @@ class Ring:
         """Whose point is the first at `place` or after it (ketama, NGINX; in HAProxy the nearer on either side)."""
         return self._owners[bisect_left(self._places, place) % len(self._owners)]
 
-    def walk(self, place: int) -> Iterator[tuple[int, Backend]]:
-        """Every member at the first of its points that the clockwise walk from `place` meets, and where that is."""
+    def walk(self, place: int) -> Iterator[Backend]:
+        """Every member, in the order in which the clockwise walk from `place` first meets a point of it."""
         start = bisect_left(self._places, place)
         met: set[Backend] = set()
         for position in chain(range(start, len(self._places)), range(start)):
             backend = self._owners[position]
             if backend not in met:
-                yield self._places[position], backend
+                yield backend
                 met.add(backend)
             if len(met) == len(self.members):
                 return
+
+    def next_of(self, member: Backend, place: int) -> int:
+        """Where that walk first meets a point of this member."""
+        own = self._places_of[member]
+        return own[bisect_left(own, place) % len(own)]
+
+    @cached_property
+    def _places_of(self) -> dict[Backend, list[int]]:
+        places_of: dict[Backend, list[int]] = {member: [] for member in self.members}
+        for place, owner in zip(self._places, self._owners, strict=True):
+            places_of[owner].append(place)
+        return places_of
 
 
 def ring_points(name: str, count: int) -> Iterator[int]:
@@ -116,11 +129,11 @@ class ConsistentHash:
         if request.attempt == 1 and self._bound is None:
             return ring.owner(place)
         room = self._with_room(backends)
-        return next((backend for _, backend in ring.walk(place) if backend in room), None) or min(backends, key=_load)
+        return next((backend for backend in ring.walk(place) if backend in room), None) or min(backends, key=_load)
 
     def compare(self, request: Request, backends: tuple[Backend, ...]) -> Comparison:
         ring, place, room = self._ring_for(request, backends), _key_hash(request), self._with_room(backends)
-        walks = {backend: _degrees(point - place) for point, backend in ring.walk(place) if backend in room}
+        walks = {backend: _degrees(ring.next_of(backend, place) - place) for backend in ring.members.intersection(room)}
         if not walks:
             loads = tuple(map(_load, backends))
             return Comparison("nobody has room: in flight per weight", loads, "lowest", _EARLIER)
