@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 
 import pytest
 
 from lbtutor.core import ConfigError, Event
-from lbtutor.core.events import Ended, Picked
-from lbtutor.labs.run import run_lab
+from lbtutor.core.events import Ended, Finished, Picked
+from lbtutor.labs.run import Shell, run_lab
 from lbtutor.labs.scenario import Scenario, find_scenario, load_scenario
 
 
@@ -93,9 +94,20 @@ def test_an_interruption_of_a_live_run_keeps_what_was_measured(round_robin: Scen
 
 @pytest.mark.slow
 def test_a_live_run_agrees_with_the_simulator_on_shares_and_on_what_failed(round_robin: Scenario) -> None:
-    live = run_lab(round_robin, "live", speed=10)
-    sim = run_lab(round_robin, "sim")
+    """To one request: on a busy machine a probe's answer may come just after the request that it would have spared."""
+    failed: dict[str, set[int]] = {"live": set(), "sim": set()}
+
+    def listen(on: Shell) -> Callable[[Event], None]:
+        def take(event: Event) -> None:
+            if isinstance(event, Finished) and event.final and not event.ok:
+                failed[on].add(event.request)
+
+        return take
+
+    live = run_lab(round_robin, "live", speed=4, sinks=[listen("live")])
+    sim = run_lab(round_robin, "sim", sinks=[listen("sim")])
     assert live.verdict == sim.verdict == "passed"
     for label, counts in sim.metrics.backends.items():
         assert abs(live.metrics.backends[label].picked - counts.picked) <= 1
-    assert live.metrics.requests.failed == sim.metrics.requests.failed > 0
+    assert len(failed["live"] ^ failed["sim"]) <= 1
+    assert len(failed["sim"]) > 20
