@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lbtutor.cli.exits import OF_VERDICT, Exit
-from lbtutor.cli.text import is_ascii_only, note, say
+from lbtutor.cli.report import print_report, teller
+from lbtutor.cli.text import note, say
 
 if TYPE_CHECKING:
     from lbtutor.core import Event
-    from lbtutor.labs.run import Report
     from lbtutor.labs.scenario import Scenario
 
 lab = typer.Typer(
@@ -68,7 +68,7 @@ def run(
             header = Header.of(scenario.plan(seed=seed, algorithm=algorithm), scenario=name, shell=on.value)
             sinks.append(stack.enter_context(JournalWriter(trace, header)).write)
         if plain:
-            sinks.append(_teller())
+            sinks.append(teller())
         elif sys.stderr.isatty():
             sinks.append(_progress(scenario))
         report = run_lab(
@@ -85,7 +85,7 @@ def run(
 
         say(msgspec.json.format(msgspec.json.encode(report.as_dict())).decode())
     else:
-        _print_report(report)
+        print_report(report.as_dict(), interrupted=report.interrupted)
     raise typer.Exit(Exit.INTERRUPTED if report.interrupted else OF_VERDICT[report.verdict])
 
 
@@ -104,19 +104,8 @@ def _tell_addresses(addresses: dict[str, str]) -> None:
         note(f"{name} listens on http://{address} while the lab runs: curl -i http://{address}/")
 
 
-def _teller() -> Callable[[Event], None]:
-    from lbtutor.trace.transcript import Transcript
-
-    transcript = Transcript(ascii=is_ascii_only())
-
-    def tell(event: Event) -> None:
-        say(transcript.line(event))
-
-    return tell
-
-
 def _progress(scenario: Scenario) -> Callable[[Event], None]:
-    """A line on stderr that counts scenario seconds, rewritten ten times each tenth of the run."""
+    """A line on stderr that counts scenario seconds, rewritten at each hundredth of the run."""
     step = scenario.lasts / 100
     due = step
 
@@ -130,32 +119,3 @@ def _progress(scenario: Scenario) -> Callable[[Event], None]:
         sys.stderr.flush()
 
     return tick
-
-
-def _print_report(report: Report) -> None:
-    """The run as a person reads it: requests, backends, latency, and what was expected."""
-    summary = report.as_dict()
-    requests, latency = summary["requests"], summary["latency"]
-    say(f"{report.title}   on {report.on}, seed {report.seed}{', interrupted' if report.interrupted else ''}")
-    say()
-    counts = ", ".join(f"{requests[kind]} {kind}" for kind in ("ok", "failed", "rejected", "retried"))
-    say(f"  requests  {requests['total']}: {counts}")
-    if latency["p50"] is not None:
-        percentiles = (f"{name} {1000 * latency[name]:.1f} ms" for name in ("mean", "p50", "p90", "p99", "max"))
-        say(f"  latency   {', '.join(percentiles)}")
-    say()
-    width = max((len(label) for label in summary["backends"]), default=0)
-    for label, counts_of in summary["backends"].items():
-        say(
-            f"  {label:<{width}}  {counts_of['share']:6.1%}  "
-            f"{counts_of['picked']:>6} picked  {counts_of['ok']:>6} ok  {counts_of['failed']:>5} failed"
-        )
-    if summary["expect"]:
-        say()
-    for judged in summary["expect"]:
-        say(f"  {_MARKS[judged['verdict']]} {judged['verdict']:<7}  {judged['says']}: {judged['measured']}")
-    say()
-    say(f"  {_MARKS[report.verdict]} {report.verdict}")
-
-
-_MARKS = {"passed": "✓", "failed": "✕", "unknown": "?"}
