@@ -15,6 +15,7 @@ from lbtutor.cli.exits import Exit, exit_of
 from lbtutor.cli.lab import lab
 from lbtutor.cli.lesson import Screen, lesson, resume
 from lbtutor.cli.listing import list_
+from lbtutor.cli.proxy import proxy
 from lbtutor.cli.replay import replay
 from lbtutor.cli.text import note, say
 from lbtutor.core.errors import LbtutorError
@@ -31,6 +32,7 @@ app.command(name="list")(list_)
 app.command()(lesson)
 app.add_typer(lab, name="lab")
 app.command()(replay)
+app.command()(proxy)
 app.command()(doctor)
 
 

@@ -15,7 +15,7 @@ Program = Callable[..., "subprocess.CompletedProcess[str]"]
 def test_help_names_every_command(lbtutor: Program) -> None:
     done = lbtutor("--help")
     assert done.returncode == 0
-    assert [word for word in ("lesson", "lab", "list", "doctor", "--version") if word not in done.stdout] == []
+    assert [word for word in ("lesson", "lab", "list", "proxy", "doctor", "--version") if word not in done.stdout] == []
 
 
 def test_version_is_the_packages(lbtutor: Program) -> None:

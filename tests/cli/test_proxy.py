@@ -1,0 +1,370 @@
+"""`lbtutor proxy`: a process of its own in front of two real servers, told to stop as an operator tells it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from http.client import HTTPConnection
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import IO, Any
+
+import pytest
+
+Program = Callable[..., "subprocess.CompletedProcess[str]"]
+
+PATIENCE = 30.0
+"""Wall seconds after which a test gives up waiting for what should be there in milliseconds."""
+
+
+class Origin:
+    """Somebody's server: says its name and who asked, at `/slow` only when `release` is set."""
+
+    def __init__(self, name: str) -> None:
+        origin = self
+        self.name = name
+        self.entered = threading.Event()
+        self.release = threading.Event()
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                if self.path == "/slow":
+                    origin.entered.set()
+                    origin.release.wait(PATIENCE)
+                said = {"origin": origin.name, "forwarded_for": self.headers.get("X-Forwarded-For")}
+                body = json.dumps(said).encode()
+                self.send_response(200)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *_: Any) -> None:
+                """Not on the tests' stderr."""
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+        self.address = f"127.0.0.1:{self._server.server_address[1]}"
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True)
+        self._thread.start()
+
+    def die(self) -> None:
+        """From here on, connections are refused."""
+        if self._thread.is_alive():
+            self.release.set()
+            self._server.shutdown()
+            self._server.server_close()
+            self._thread.join(PATIENCE)
+
+
+class Running:
+    """A proxy that serves; it is killed when a test waits for it too long."""
+
+    def __init__(self, folder: Path, *arguments: str) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "lbtutor", "proxy", *arguments],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            encoding="utf-8",
+            env={**os.environ, "PYTHONUTF8": "1"},
+            cwd=folder,
+        )
+        self._watchdog = threading.Timer(PATIENCE, self.process.kill)
+        self._watchdog.start()
+        self.first_line = _pipe(self.process.stdout).readline()
+
+    @property
+    def address(self) -> str:
+        return str(json.loads(self.first_line)["listening"]["front"])
+
+    def get(self, path: str = "/") -> tuple[int, str]:
+        """Status and body of one request on a connection of its own."""
+        connection = HTTPConnection(self.address, timeout=PATIENCE)
+        try:
+            connection.request("GET", path)
+            answer = connection.getresponse()
+            return answer.status, answer.read().decode()
+        finally:
+            connection.close()
+
+    def connect(self) -> socket.socket:
+        host, _, port = self.address.rpartition(":")
+        return socket.create_connection((host, int(port)), timeout=PATIENCE)
+
+    def closes_its_door(self) -> None:
+        """Knock until nobody opens."""
+        with suppress(ConnectionRefusedError):
+            while True:
+                self.connect().close()
+
+    def told(self, words: str) -> str:
+        """The next line on stderr with these words in it."""
+        for line in _pipe(self.process.stderr):
+            if words in line:
+                return line
+        raise AssertionError(f"it ended without a word of {words!r}")
+
+    def end(self, number: signal.Signals = signal.SIGTERM) -> tuple[int, str, str]:
+        """Send the signal; exit code, and the rest of stdout and stderr."""
+        self.process.send_signal(number)
+        out, err = self.process.communicate()
+        return self.process.returncode, out, err
+
+    def close(self) -> None:
+        self.process.kill()
+        self.process.communicate()
+        self._watchdog.cancel()
+        self._watchdog.join()
+
+
+def _pipe(stream: IO[str] | None) -> IO[str]:
+    assert stream is not None
+    return stream
+
+
+def _rest(client: socket.socket) -> bytes:
+    """Everything until the other side closes, in whatever way."""
+    data = b""
+    with suppress(ConnectionResetError):
+        while piece := client.recv(65_536):
+            data += piece
+    return data
+
+
+@pytest.fixture
+def origins() -> Iterator[tuple[Origin, Origin]]:
+    pair = Origin("a"), Origin("b")
+    yield pair
+    for origin in pair:
+        origin.die()
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[..., Running]]:
+    """Write this text to a file and serve it."""
+    running: list[Running] = []
+
+    def begin(text: str, *arguments: str) -> Running:
+        (tmp_path / "front.toml").write_text(text)
+        running.append(Running(tmp_path, "front.toml", *arguments))
+        return running[-1]
+
+    yield begin
+    for one in running:
+        one.close()
+
+
+def config(*addresses: str, at: str = "127.0.0.1:0", drain: str = "20s", pool: str = "") -> str:
+    backends = ", ".join(f'{{ name = "{name}", address = "{at}" }}' for name, at in zip("ab", addresses, strict=False))
+    return (
+        f'title = "Two servers"\ndrain = "{drain}"\n[[listen]]\nname = "front"\nat = "{at}"\n'
+        f"[pool.web]\nbackends = [{backends}]\n{pool}\n"
+    )
+
+
+HEALTH = 'health = { path = "/health", interval = "1s", timeout = "900ms" }'
+
+
+@pytest.mark.slow
+def test_each_server_gets_its_turn_and_is_told_who_asked(
+    origins: tuple[Origin, Origin], start: Callable[..., Running]
+) -> None:
+    proxy = start(config(*(origin.address for origin in origins)))
+    answers = [json.loads(proxy.get()[1]) for _ in range(4)]
+    assert [answer["origin"] for answer in answers] == ["a", "b", "a", "b"]
+    assert {answer["forwarded_for"] for answer in answers} == {"127.0.0.1"}
+    code, out, _ = proxy.end()
+    assert (code, out) == (0, "")
+
+
+@pytest.mark.slow
+def test_a_server_that_dies_costs_502s_until_its_probes_failed_and_the_other_serves_on(
+    origins: tuple[Origin, Origin], start: Callable[..., Running]
+) -> None:
+    proxy = start(config(*(origin.address for origin in origins), pool=HEALTH))
+    origins[1].die()
+    assert sorted(proxy.get()[0] for _ in range(2)) == [200, 502]
+    line = proxy.told("web/b is down")
+    assert re.match(
+        r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z web/b is down: 3 probes in a row failed, .*connection refused\n", line
+    )
+    assert [proxy.get()[0] for _ in range(4)] == [200] * 4
+    origins[0].die()
+    proxy.told("pool web is down: none of its 2 backends is available")
+    assert proxy.get()[0] == 503
+    assert proxy.end()[0] == 0
+
+
+@pytest.mark.slow
+def test_sigterm_lets_what_is_under_way_finish_and_refuses_newcomers(
+    origins: tuple[Origin, Origin], start: Callable[..., Running]
+) -> None:
+    proxy = start(config(origins[0].address), "--log", "access.jsonl")
+    with proxy.connect() as client:
+        client.sendall(b"GET /slow HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert origins[0].entered.wait(PATIENCE)
+        proxy.process.send_signal(signal.SIGTERM)
+        proxy.told("told to stop: no new connections, and what is under way has at most 20s to end")
+        proxy.closes_its_door()
+        assert proxy.process.poll() is None
+        origins[0].release.set()
+        answer = _rest(client)
+    assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert b'"origin": "a"' in answer
+    assert proxy.process.wait(PATIENCE) == 0
+
+
+@pytest.mark.slow
+def test_sigint_exits_130_and_a_second_signal_does_not_wait(
+    origins: tuple[Origin, Origin], start: Callable[..., Running]
+) -> None:
+    proxy = start(config(origins[0].address, drain="10m"))
+    with proxy.connect() as client:
+        client.sendall(b"GET /slow HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert origins[0].entered.wait(PATIENCE)
+        proxy.process.send_signal(signal.SIGINT)
+        proxy.told("told to stop")
+        code, _, err = proxy.end(signal.SIGTERM)
+        assert code == 130
+        assert "told again to stop: what is under way is cut off" in err
+        assert _rest(client) == b""
+
+
+@pytest.mark.slow
+def test_the_access_log_has_one_line_a_request_with_its_attempts(
+    origins: tuple[Origin, Origin], start: Callable[..., Running], tmp_path: Path
+) -> None:
+    (tmp_path / "access.jsonl").write_text('{"an": "older line"}\n')
+    origins[1].die()
+    text = config(*(origin.address for origin in origins), pool="retry = { attempts = 2 }")
+    proxy = start(text, "--log", "access.jsonl", "--trace", "trace.jsonl", "--quiet")
+    assert [proxy.get(f"/{count}")[0] for count in range(2)] == [200, 200]
+    code, out, err = proxy.end()
+    assert (code, out, err) == (0, "", "")
+    older, first, second = map(json.loads, (tmp_path / "access.jsonl").read_text().splitlines())
+    assert older == {"an": "older line"}
+    assert [(entry["path"], entry["status"], entry["client"]) for entry in (first, second)] == [
+        ("/0", 200, "127.0.0.1"),
+        ("/1", 200, "127.0.0.1"),
+    ]
+    assert [(one["backend"], one["outcome"]) for one in second["attempts"]] == [
+        ("b", "connection refused"),
+        ("a", "answered 200"),
+    ]
+    assert list(first) == [
+        "time", "client", "method", "host", "path", "status", "took", "pool", "attempts", "because",
+    ]  # fmt: skip
+    trace = [json.loads(line)["type"] for line in (tmp_path / "trace.jsonl").read_text().splitlines()[1:]]
+    assert (trace.count("arrived"), trace.count("picked"), trace[-1]) == (2, 3, "ended")
+
+
+@pytest.mark.slow
+def test_an_access_log_on_stdout_follows_the_first_line(
+    origins: tuple[Origin, Origin], start: Callable[..., Running]
+) -> None:
+    proxy = start(config(origins[0].address), "--log", "-")
+    proxy.get("/seen")
+    assert json.loads(_pipe(proxy.process.stdout).readline())["path"] == "/seen"
+    assert proxy.end()[0] == 0
+
+
+@pytest.mark.slow
+def test_a_log_that_nobody_reads_any_more_does_not_stop_it(
+    origins: tuple[Origin, Origin], start: Callable[..., Running]
+) -> None:
+    proxy = start(config(origins[0].address), "--log", "-")
+    _pipe(proxy.process.stdout).close()
+    assert proxy.get()[0] == 200
+    assert "it gets no more of the trace, and the proxy serves on" in proxy.told("Broken pipe")
+    assert proxy.get()[0] == 200
+    proxy.process.send_signal(signal.SIGTERM)
+    assert proxy.process.wait(PATIENCE) == 0
+
+
+@pytest.mark.slow
+def test_without_anybody_on_stderr_it_still_drains(
+    origins: tuple[Origin, Origin], start: Callable[..., Running]
+) -> None:
+    proxy = start(config(origins[0].address))
+    _pipe(proxy.process.stderr).close()
+    with proxy.connect() as client:
+        client.sendall(b"GET /slow HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert origins[0].entered.wait(PATIENCE)
+        proxy.process.send_signal(signal.SIGTERM)
+        proxy.closes_its_door()
+        origins[0].release.set()
+        assert _rest(client).startswith(b"HTTP/1.1 200 OK\r\n")
+    assert proxy.process.wait(PATIENCE) == 0
+
+
+@pytest.mark.slow
+def test_a_door_that_others_can_reach_is_noted(origins: tuple[Origin, Origin], start: Callable[..., Running]) -> None:
+    proxy = start(config(origins[0].address, at="0.0.0.0:0") + '[[traffic]]\nto = "front"\nrate = 1\n')
+    proxy.told("traffic: ignored: a proxy sends no requests of its own")
+    proxy.told(f"front listens on {proxy.address}: whoever reaches this machine can use it")
+    assert proxy.end()[0] == 0
+
+
+@pytest.mark.slow
+def test_the_config_of_the_readme_serves(origins: tuple[Origin, Origin], start: Callable[..., Running]) -> None:
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    section = readme.partition("## A small real load balancer\n")[2].partition("\n## ")[0]
+    text = "\n".join(line[4:] for line in section.splitlines() if line.startswith("    "))
+    for written, free in (
+        ("127.0.0.1:8080", "127.0.0.1:0"),
+        ("127.0.0.1:9001", origins[0].address),
+        ("127.0.0.1:9002", origins[1].address),
+    ):
+        assert written in text
+        text = text.replace(written, free)
+    origins[1].die()
+    proxy = start(text, "--quiet")
+    assert [proxy.get()[0] for _ in range(3)] == [200] * 3
+    assert proxy.end()[0] == 0
+
+
+def test_a_port_in_use_exits_4_and_says_which(lbtutor: Program, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        (tmp_path / "taken.toml").write_text(config("127.0.0.1:9", at=address))
+        done = lbtutor("proxy", "taken.toml")
+    assert done.returncode == 4
+    assert (done.stdout, "Traceback" in done.stderr) == ("", False)
+    assert f"listener front cannot listen on {address}: address already in use" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("was", "now", "told"),
+    [
+        ("drain", "drian", "front.toml:2: drian: there is no such key; did you mean `drain`?"),
+        (', address = "127.0.0.1:9"', "", "front.toml:7: pool.web.backends[0]: `a` needs an `address`"),
+    ],
+)
+def test_a_file_that_cannot_be_served_exits_2_with_its_place(
+    lbtutor: Program, tmp_path: Path, was: str, now: str, told: str
+) -> None:
+    (tmp_path / "front.toml").write_text(config("127.0.0.1:9").replace(was, now))
+    done = lbtutor("proxy", "front.toml")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"lbtutor: {told}")
+
+
+@pytest.mark.parametrize("option", ["--log", "--trace"])
+def test_a_file_that_cannot_be_written_exits_4(lbtutor: Program, tmp_path: Path, option: str) -> None:
+    (tmp_path / "front.toml").write_text(config("127.0.0.1:9"))
+    done = lbtutor("proxy", "front.toml", option, "no/such/folder/file")
+    assert done.returncode == 4
+    assert "no/such/folder/file: No such file or directory" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_help_says_how_to_change_the_file(lbtutor: Program) -> None:
+    done = lbtutor("proxy", "--help")
+    assert "To change the file, restart." in " ".join(done.stdout.split())

@@ -1,0 +1,116 @@
+"""The access log: one entry a request, with its attempts and why it ended so."""
+
+from __future__ import annotations
+
+import msgspec
+
+from lbtutor.core.events import Answered, Arrived, Event, Finished, Missed, Picked, Rejected, Why
+from lbtutor.trace.access import Access, AccessLog, Attempt
+
+
+def arrived(at: float, request: int, path: str = "/") -> Arrived:
+    return Arrived(at, request, "10.0.0.7", "GET", "shop", path, "front")
+
+
+def picked(at: float, request: int, backend: str, attempt: int = 1) -> Picked:
+    return Picked(at, request, attempt, "web", backend, "algorithm", Why("", "lowest", "", ()))
+
+
+def finished(at: float, request: int, backend: str, outcome: str, took: float, final: bool = True) -> Finished:
+    status = int(outcome.removeprefix("answered ")) if outcome.startswith("answered") else 502
+    return Finished(at, request, 1, "web", backend, outcome, status, took, status < 500, final)
+
+
+def entries(*events: Event) -> list[Access]:
+    log = AccessLog(time="at {:.3f}".format)
+    return [entry for entry in map(log.take, events) if entry is not None]
+
+
+def test_an_answered_request_is_one_entry() -> None:
+    told = entries(arrived(1.0, 1, "/cart"), picked(1.0, 1, "a"), finished(1.25, 1, "a", "answered 200", 0.25))
+    assert told == [
+        Access(
+            "at 1.000",
+            "10.0.0.7",
+            "GET",
+            "shop",
+            "/cart",
+            200,
+            0.25,
+            "web",
+            (Attempt("a", "answered 200", 0.25),),
+            "answered 200",
+        )
+    ]
+
+
+def test_every_attempt_is_listed_and_the_last_one_says_why_it_ended_so() -> None:
+    (entry,) = entries(
+        arrived(1.0, 1),
+        picked(1.0, 1, "b"),
+        finished(1.1, 1, "b", "connection refused", 0.1, final=False),
+        picked(1.1, 1, "a", attempt=2),
+        finished(1.5, 1, "a", "answered 404", 0.4),
+    )
+    assert entry.attempts == (Attempt("b", "connection refused", 0.1), Attempt("a", "answered 404", 0.4))
+    assert (entry.status, entry.took, entry.because) == (404, 0.5, "answered 404")
+
+
+def test_what_a_route_answers_has_no_attempts_and_a_reason() -> None:
+    (entry,) = entries(arrived(1.0, 1), Answered(1.0, 1, 308, "a redirect for /old (no other route matches)"))
+    assert (entry.status, entry.pool, entry.attempts) == (308, None, ())
+    assert entry.because == "a redirect for /old (no other route matches)"
+
+
+def test_a_refusal_has_no_attempts_and_a_reason() -> None:
+    no_route, nobody = entries(
+        arrived(1.0, 1),
+        Rejected(1.0, 1, 404, "no route for shop/", None, ()),
+        arrived(2.0, 2),
+        Rejected(2.0, 2, 503, "no backend is available", "web", ()),
+    )
+    assert (no_route.status, no_route.pool, no_route.attempts) == (404, None, ())
+    assert (nobody.status, nobody.pool, nobody.because) == (503, "web", "no backend is available")
+
+
+def test_an_answer_that_a_route_gives_is_an_entry_without_a_pool() -> None:
+    (entry,) = entries(arrived(1.0, 1, "/old"), Answered(1.0, 1, 301, "the route /old redirects"))
+    assert (entry.status, entry.pool, entry.attempts) == (301, None, ())
+    assert entry.because == "the route /old redirects"
+
+
+def test_requests_that_overlap_are_told_in_the_order_in_which_they_end() -> None:
+    told = entries(
+        arrived(1.0, 1, "/slow"),
+        arrived(1.1, 2, "/fast"),
+        finished(1.2, 2, "b", "answered 200", 0.1),
+        finished(1.9, 1, "a", "answered 200", 0.9),
+    )
+    assert [(entry.path, entry.attempts[0].backend) for entry in told] == [("/fast", "b"), ("/slow", "a")]
+
+
+def test_nothing_is_kept_of_requests_that_are_over() -> None:
+    log = AccessLog(time=str)
+    for request in range(100):
+        log.take(arrived(1.0, request))
+        log.take(finished(1.1, request, "b", "connection refused", 0.1, final=False))
+        log.take(finished(1.2, request, "a", "answered 200", 0.1))
+    assert repr(log) == "<AccessLog 0 under way>"
+
+
+def test_after_a_gap_no_entry_is_half_true() -> None:
+    told = entries(
+        arrived(1.0, 1),
+        finished(1.1, 1, "b", "connection refused", 0.1, final=False),
+        Missed(2.0, 5),
+        finished(2.1, 1, "a", "answered 200", 1.0),
+        arrived(3.0, 2),
+        finished(3.1, 2, "a", "answered 200", 0.1),
+    )
+    assert [(entry.time, len(entry.attempts)) for entry in told] == [("at 3.000", 1)]
+
+
+def test_durations_are_written_to_the_microsecond() -> None:
+    (entry,) = entries(arrived(0.1, 1), finished(0.3, 1, "a", "answered 200", 0.1 + 0.2 - 0.1))
+    assert b'"took":0.2,' in msgspec.json.encode(entry)
+    assert b'"took":0.2}' in msgspec.json.encode(entry)
