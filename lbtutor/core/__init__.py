@@ -1,23 +1,26 @@
 """The core: a balancer that decides but never waits.
 
 Read in this order. `messages` and `events` say what goes in, what comes out and what is told. `backend` is one server
-as the balancer sees it; `health` is the table by which that belief changes; `pool` is a group of backends and the tuple
-of those available; `algorithms` choose among these; `routing` finds the pool; `explain` records why; `balancer` is the
-one object that a shell holds, and `snapshot` its numbers at a moment. `workload` describes what a scenario does to all
-of this.
+as the balancer sees it; `health` and `ejection` are the tables by which that belief changes; `pool` is a group of
+backends and the tuple of those available; `algorithms` choose among these; `routing` finds the pool, by `paths` that
+read one way only, or one of the balancer's own `answers`; `explain` records why; `balancer` is the one object that a
+shell holds, and `snapshot` its numbers at a moment. `workload` describes what a scenario does to all of this.
 
 Whoever holds the balancer is a shell: `lbtutor.live` with sockets, `lbtutor.sim` with a virtual clock. Nothing here
 imports asyncio, socket, threading or time: `now` is an argument, and chance is a `random.Random` that was given.
 """
 
 from lbtutor.core.algorithms import ALGORITHMS, Algorithm, Comparison
+from lbtutor.core.answers import Redirect, Respond
 from lbtutor.core.backend import Backend
 from lbtutor.core.balancer import Balancer, PoolSnapshot
+from lbtutor.core.ejection import PassiveCheck
 from lbtutor.core.errors import ConfigError, ContractError, EnvironmentFault, JournalError, LbtutorError
 from lbtutor.core.events import Event
 from lbtutor.core.health import HealthCheck
 from lbtutor.core.messages import (
     Add,
+    Answer,
     BackendConfig,
     Command,
     Disable,
@@ -42,6 +45,7 @@ __all__ = [
     "Act",
     "Add",
     "Algorithm",
+    "Answer",
     "Arrival",
     "Backend",
     "BackendConfig",
@@ -63,14 +67,17 @@ __all__ = [
     "ListenerConfig",
     "MachineConfig",
     "Outcome",
+    "PassiveCheck",
     "Plan",
     "PoolConfig",
     "PoolSnapshot",
     "Probe",
     "ProbeResult",
+    "Redirect",
     "Reject",
     "Remove",
     "Request",
+    "Respond",
     "Retry",
     "Route",
     "Seconds",

@@ -7,6 +7,7 @@ backend, with nothing in flight and no past.
 
 from __future__ import annotations
 
+from lbtutor.core.ejection import Ejection
 from lbtutor.core.events import Health
 from lbtutor.core.health import HealthState
 from lbtutor.core.messages import BackendConfig
@@ -27,6 +28,7 @@ class Backend:
         "address",
         "disabled",
         "draining",
+        "ejection",
         "health",
         "in_flight",
         "latency",
@@ -37,7 +39,14 @@ class Backend:
         "weight",
     )
 
-    def __init__(self, config: BackendConfig, now: float, pool: str = "", health: HealthState | None = None) -> None:
+    def __init__(
+        self,
+        config: BackendConfig,
+        now: float,
+        pool: str = "",
+        health: HealthState | None = None,
+        ejection: Ejection | None = None,
+    ) -> None:
         self.pool = pool
         self.name = config.name
         self.address = config.address
@@ -47,6 +56,7 @@ class Backend:
         self.latency_at: float | None = None
         self.since = now
         self.health = health
+        self.ejection = ejection
         self.draining = False
         self.disabled = False
 
@@ -59,6 +69,16 @@ class Backend:
         return "up" if self.health is None else self.health.believed
 
     @property
+    def willing(self) -> bool:
+        """Does the operator let it have traffic?"""
+        return not (self.disabled or self.draining or self.weight <= 0)
+
+    @property
+    def ejected_until(self) -> float | None:
+        """When its ejection ends; None while it is not ejected."""
+        return None if self.ejection is None else self.ejection.until
+
+    @property
     def excluded(self) -> str | None:
         """Why it may not receive traffic, or None when it is available."""
         if self.disabled:
@@ -69,6 +89,8 @@ class Backend:
             return "weight 0"
         if self.health is not None and self.health.believed != "up":
             return self.health.says
+        if self.ejection is not None and self.ejection.until is not None:
+            return f"ejected until {self.ejection.until:.1f} s"
         return None
 
     def answered(self, took: float, now: float) -> None:

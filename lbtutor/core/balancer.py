@@ -9,10 +9,14 @@ What the shell must do, for each request and each tick:
     decision = balancer.arrive(request)
     # Forward: try that backend, then  again = balancer.finish(request.id, outcome, now)
     #          again is a Forward: try that one; None: give the client what the outcome says
-    # Reject:  answer it yourself
+    # Answer:  give the client this answer yourself
+    # Reject:  answer it yourself, with an error
 
     for probe in balancer.tick(now):      # at the latest at balancer.next_deadline()
         ...                               # send it, then  balancer.probed(probe.backend, result, now)
+
+The next deadline changes with `tick`, `probed` and `command`. A `finish` can only bring it nearer, to
+`next_readmission`: one number, so that a shell need not look at all members after each request.
 
 Choice and count are one step: `arrive` returns with the backend's `in_flight` already raised, so no other request can
 decide in between.
@@ -24,6 +28,7 @@ and the decisions are the same.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from math import inf
 from random import Random
 from typing import Literal
 
@@ -31,13 +36,16 @@ from msgspec.structs import replace
 
 from lbtutor.core.algorithms import Algorithm
 from lbtutor.core.backend import Backend
+from lbtutor.core.ejection import why_ejected
 from lbtutor.core.errors import ConfigError, ContractError
 from lbtutor.core.events import (
+    Answered,
     Arrived,
     ContractBroken,
     Disabled,
     Drained,
     Draining,
+    Ejected,
     Enabled,
     Event,
     Finished,
@@ -47,13 +55,16 @@ from lbtutor.core.events import (
     Picked,
     Probed,
     ProbeSent,
+    Readmitted,
     Rejected,
+    Routed,
     WeightChanged,
     Why,
 )
 from lbtutor.core.explain import explain, passed_over, unexplained
 from lbtutor.core.messages import (
     Add,
+    Answer,
     Command,
     Decision,
     Disable,
@@ -69,7 +80,7 @@ from lbtutor.core.messages import (
     SetWeight,
 )
 from lbtutor.core.pool import Pool, PoolConfig, check_weight
-from lbtutor.core.routing import Route, Router
+from lbtutor.core.routing import Route, Router, Rule
 from lbtutor.core.snapshot import PoolSnapshot, snapshot_of
 
 __all__ = ["Balancer", "PoolSnapshot"]
@@ -115,11 +126,14 @@ class Balancer:
                 raise ConfigError(f"two pools are named {config.name!r}")
             self._pools[config.name] = Pool(config, Random(rng.getrandbits(64)), now, replaced.get(config.name))
         for route in routes:
-            if route.pool not in self._pools:
-                raise ConfigError(f"a route leads to pool {route.pool!r}, which does not exist; {_known(self._pools)}")
+            for name in route.pools:
+                if name not in self._pools:
+                    raise ConfigError(f"a route leads to pool {name!r}, which does not exist; {_known(self._pools)}")
         self._router = Router(routes)
         self._open: dict[int, _Open] = {}
         self._report = report
+        self.next_readmission = inf
+        """When the next ejection is over; infinity while nobody is ejected."""
         for pool in self._pools.values():
             for backend in pool.members.values():
                 self._tell(_joined(now, backend))
@@ -149,10 +163,15 @@ class Balancer:
             raise ContractError(f"request {request.id} is under way already; each arrival needs an id of its own")
         if self._report is not None:
             self._report(_arrived(request))
-        route = self._router.match(request)
-        if route is None:
-            return self._reject(request, None, 404, f"no route for {request.host}{request.path}")
-        pool = self._pools[route.pool]
+        rule = self._router.match(request)
+        if rule is None:
+            return self._reject(request, None, *self._router.refusal(request))
+        name = rule.pool or rule.pool_for(request)
+        if not name:
+            return self._answer(request, rule)
+        if self._router.has_choice and self._report is not None:
+            self._report(Routed(request.at, request.id, rule.says(name), name, self._router.why(request, rule)))
+        pool = self._pools[name]
         offered = pool.available
         if not offered:
             return self._reject(request, pool, 503, "no backend is available")
@@ -176,19 +195,42 @@ class Balancer:
         ended.backend.in_flight -= 1
         if outcome.kind == "answered":
             ended.backend.answered(now - ended.started, now)
+        ejected = None if ended.backend.ejection is None else self._judge(ended, outcome, now)
         again, told = self._try_again(ended, outcome, now)
         if self._report is not None or ended.pool.observe is not None:
             self._tell_finished(ended, outcome, now, final=again is None)
+        if ejected is not None:
+            self._tell(ejected)
         for event in told:
             self._tell(event)
         if ended.backend.draining and not ended.backend.in_flight and ended.pool.has(ended.backend):
             self._tell(Drained(now, ended.pool.name, ended.backend.name))
         return None if again is None else self._forward(again)
 
+    def _judge(self, ended: _Open, outcome: Outcome, now: float) -> Ejected | None:
+        """What the end of an attempt says about its backend: an `Ejected`, when it was one failure too many."""
+        backend, pool, check = ended.backend, ended.pool, ended.pool.config.passive
+        if check is None or backend.ejection is None or not backend.ejection.judge(outcome, ended.started, now):
+            return None
+        until = pool.eject(backend, now)
+        if until is None:
+            return None
+        self.next_readmission = min(self.next_readmission, until)
+        return Ejected(now, pool.name, backend.name, until, why_ejected(check.fails, outcome))
+
     def _forward(self, entry: _Open) -> Forward:
         entry.backend.in_flight += 1
         self._open[entry.request.id] = entry
         return Forward(entry.request.id, entry.pool.name, entry.backend, entry.request.attempt)
+
+    def _answer(self, request: Request, rule: Rule) -> Answer | Reject:
+        answer = rule.answer(request)
+        if answer is None:
+            return self._reject(request, None, 400, "a redirect to the same host, and no Host is given")
+        if self._report is not None:
+            because = f"{rule.route.target} for {rule.route.says} ({self._router.why(request, rule)})"
+            self._report(Answered(request.at, request.id, answer.status, because))
+        return answer
 
     def _reject(self, request: Request, pool: Pool | None, status: int, because: str) -> Reject:
         if self._report is not None:
@@ -247,7 +289,9 @@ class Balancer:
             self._tell(_broken(request, pool, f"its observe raised {_quote_error(error)}"))
 
     def tick(self, now: float) -> list[Probe]:
-        """The probes to send now."""
+        """Readmit whose ejection is over; the probes to send now."""
+        if self.next_readmission <= now:
+            self._readmit(now)
         probes = []
         for pool in self._pools.values():
             check = pool.config.health
@@ -258,6 +302,15 @@ class Balancer:
                     probes.append(Probe(pool.name, backend, check.path, check.timeout))
                     self._tell(ProbeSent(now, pool.name, backend.name))
         return probes
+
+    def _readmit(self, now: float) -> None:
+        for pool in self._pools.values():
+            for backend in pool.readmit(now):
+                self._tell(Readmitted(now, pool.name, backend.name))
+        self._await_readmission()
+
+    def _await_readmission(self) -> None:
+        self.next_readmission = min((pool.next_readmission for pool in self._pools.values()), default=inf)
 
     def probed(self, backend: Backend, result: ProbeResult, now: float) -> None:
         """A probe of `backend` was answered, or failed. Ignored when the backend has left since."""
@@ -277,15 +330,17 @@ class Balancer:
 
     def next_deadline(self) -> float | None:
         """When `tick` will next have something to do; None while there is nothing to wait for."""
-        return min(
+        next_probe = min(
             (
                 backend.health.next_probe
                 for pool in self._pools.values()
                 for backend in pool.members.values()
                 if backend.health is not None and not backend.health.probing and not backend.disabled
             ),
-            default=None,
+            default=inf,
         )
+        deadline = min(next_probe, self.next_readmission)
+        return deadline if deadline < inf else None
 
     def command(self, command: Command, now: float) -> None:
         """Carry out the operator's wish; asking twice changes nothing.
@@ -305,6 +360,7 @@ class Balancer:
         match command:
             case Remove():
                 pool.leave(backend.name)
+                self._await_readmission()
                 self._tell(Left(now, pool.name, backend.name, backend.in_flight))
             case Drain() if not backend.draining:
                 backend.draining = True

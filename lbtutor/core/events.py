@@ -4,8 +4,9 @@ Each event is a frozen record in the past tense, `at` first (scenario seconds), 
 union reads and writes its own JSON (`msgspec.json.decode(line, type=Event)`), so that a journal is these records and
 nothing else, and every picture, number, sentence and verdict is a fold over them.
 
-One request is: `Arrived`, then either `Rejected`, or `Picked` and `Finished` once for each attempt. The `Finished` that
-is `final` is what the client got. So every arrival ends exactly once: in a `Rejected` or in a final `Finished`.
+One request is: `Arrived`; `Routed`, where there is a choice of routes; then `Rejected`, or `Answered`, or `Picked` and
+`Finished` once for each attempt. The `Finished` that is `final` is what the client got. So every arrival ends exactly
+once: in a `Rejected`, an `Answered` or a final `Finished`.
 """
 
 from __future__ import annotations
@@ -55,6 +56,19 @@ class Arrived(Struct, frozen=True, tag="arrived"):
     listener: str
 
 
+class Routed(Struct, frozen=True, tag="routed"):
+    """A route was found, and with it the pool; told only where there are several routes, or a split.
+
+    `route` is its conditions in words, `because` what makes it the one: "the longer path, before /api".
+    """
+
+    at: float
+    request: int
+    route: str
+    pool: str
+    because: str
+
+
 class Picked(Struct, frozen=True, tag="picked"):
     """A backend was chosen for a request."""
 
@@ -67,8 +81,17 @@ class Picked(Struct, frozen=True, tag="picked"):
     why: Why
 
 
+class Answered(Struct, frozen=True, tag="answered"):
+    """The balancer answered a request itself because a route says so: a fixed response or a redirect."""
+
+    at: float
+    request: int
+    status: int
+    because: str
+
+
 class Rejected(Struct, frozen=True, tag="rejected"):
-    """The balancer answered a request itself."""
+    """The balancer answered a request itself, with an error: nobody could take it."""
 
     at: float
     request: int
@@ -126,6 +149,24 @@ class HealthChanged(Struct, frozen=True, tag="health_changed"):
     was: Health
     now: Health
     because: str
+
+
+class Ejected(Struct, frozen=True, tag="ejected"):
+    """A backend was thrown out for the answers that clients got from it, `until` that time."""
+
+    at: float
+    pool: str
+    backend: str
+    until: float
+    because: str
+
+
+class Readmitted(Struct, frozen=True, tag="readmitted"):
+    """The time of an ejection is over."""
+
+    at: float
+    pool: str
+    backend: str
 
 
 class Joined(Struct, frozen=True, tag="joined"):
@@ -234,12 +275,16 @@ class Ended(Struct, frozen=True, tag="ended"):
 
 Event = (
     Arrived
+    | Routed
     | Picked
+    | Answered
     | Rejected
     | Finished
     | ProbeSent
     | Probed
     | HealthChanged
+    | Ejected
+    | Readmitted
     | Joined
     | Left
     | Draining

@@ -45,11 +45,13 @@ def _header(name: str) -> Key:
 
 
 def _cookie(name: str) -> Key:
-    def read(request: Request) -> str:
-        for pair in request.headers.get("cookie", "").split(";"):
-            found, _, value = pair.strip().partition("=")
-            if found == name and value:
-                return value
-        return request.client
+    return lambda request: cookie(request, name) or request.client
 
-    return read
+
+def cookie(request: Request, name: str) -> str:
+    """The value of the request's first cookie of that name that has one, or nothing."""
+    for pair in request.headers.get("cookie", "").split(";"):
+        found, _, value = pair.strip().partition("=")
+        if found == name and value:
+            return value
+    return ""

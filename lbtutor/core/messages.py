@@ -1,7 +1,7 @@
 """What goes into a `Balancer` and what comes out: small frozen records.
 
 In:  `Request` (one arrived), `Outcome` (an attempt ended so), `ProbeResult` (a probe was answered), a `Command`.
-Out: `Forward` or `Reject` (the decision), `Probe` (send this one now).
+Out: `Forward`, `Answer` or `Reject` (the decision), `Probe` (send this one now).
 """
 
 from __future__ import annotations
@@ -51,7 +51,19 @@ class Reject(Struct, frozen=True):
     reason: str
 
 
-Decision = Forward | Reject
+class Answer(Struct, frozen=True):
+    """Answer the client with this yourself, because a route says so; nothing is to be finished.
+
+    `headers` are names and values, without those that frame the message; `body` is text, to be sent as UTF-8.
+    """
+
+    request: int
+    status: int
+    headers: tuple[tuple[str, str], ...]
+    body: str
+
+
+Decision = Forward | Reject | Answer
 """What `Balancer.arrive` answers."""
 
 

@@ -7,7 +7,8 @@ common pick filters nothing. A retry is offered a tuple of its own, once, and th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Iterator
+from math import inf
 from random import Random
 from typing import Literal
 
@@ -15,6 +16,7 @@ from msgspec import Struct, field
 
 from lbtutor.core.algorithms import Algorithm, AlgorithmConfig, Comparison, build_algorithm
 from lbtutor.core.backend import Backend
+from lbtutor.core.ejection import Ejection, PassiveCheck
 from lbtutor.core.errors import ConfigError
 from lbtutor.core.events import Event
 from lbtutor.core.health import HealthCheck, HealthState
@@ -38,6 +40,7 @@ class Retry(Struct, frozen=True, forbid_unknown_fields=True):
 class PoolConfig(Struct, frozen=True):
     """A pool as configured.
 
+    `health` probes the members, `passive` ejects them for their answers; without them nobody is ever taken out.
     `all_down` names what happens when no member is available: `"reject"` answers 503 (HAProxy, Caddy, Traefik, Envoy
     with panic off); `"fail_open"` offers every member that the operator has not taken out, healthy or not (ALB,
     Envoy's panic). Reject is the default because it shows the truth. `key` says what hashing algorithms hash; its forms
@@ -53,6 +56,7 @@ class PoolConfig(Struct, frozen=True):
     connect_timeout: Seconds = Seconds(5)
     response_timeout: Seconds = Seconds(60)
     key: str = "address"
+    passive: PassiveCheck | None = None
 
     def __post_init__(self) -> None:
         read_key(self.key)
@@ -87,11 +91,7 @@ class Pool:
         if self._available is None:
             up = tuple(backend for backend in self.members.values() if backend.excluded is None)
             if not up and self.config.all_down == "fail_open":
-                up = tuple(
-                    backend
-                    for backend in self.members.values()
-                    if not (backend.disabled or backend.draining or backend.weight <= 0)
-                )
+                up = tuple(backend for backend in self.members.values() if backend.willing)
             self._available = up
         return self._available
 
@@ -117,7 +117,8 @@ class Pool:
         check_weight(self.name, config.name, config.weight)
         check = self.config.health
         health = None if check is None else HealthState(check, first_probe=now + phase * check.interval)
-        backend = self.members[config.name] = Backend(config, now, self.name, health)
+        ejection = None if self.config.passive is None else Ejection(self.config.passive, now)
+        backend = self.members[config.name] = Backend(config, now, self.name, health, ejection)
         self.changed()
         return backend
 
@@ -126,6 +127,37 @@ class Pool:
         backend = self.members.pop(name)
         self.changed()
         return backend
+
+    def eject(self, backend: Backend, now: float) -> float | None:
+        """Throw a member out for its answers; until when, or None when the rules of `ejection` spare it."""
+        check, ejection = self.config.passive, backend.ejection
+        if check is None or ejection is None or not backend.willing or not self.has(backend):
+            return None
+        if not check.allows(ejected=len(list(self._ejected_until())), members=len(self.members)):
+            return None
+        self.changed()
+        return ejection.eject(now)
+
+    def readmit(self, now: float) -> list[Backend]:
+        """Let in again whose ejection is over by now; returns them."""
+        over = []
+        for member in self.members.values():
+            if member.ejection is not None and member.ejection.is_over(now):
+                member.ejection.readmit(now)
+                member.since = now if member.excluded is None else member.since
+                over.append(member)
+        if over:
+            self.changed()
+        return over
+
+    @property
+    def next_readmission(self) -> float:
+        """When the next ejection is over; infinity while nobody is ejected."""
+        return min(self._ejected_until(), default=inf)
+
+    def _ejected_until(self) -> Iterator[float]:
+        """For each member that is ejected, until when."""
+        return (until for member in self.members.values() if (until := member.ejected_until) is not None)
 
 
 def check_weight(pool: str, backend: str, weight: float) -> None:

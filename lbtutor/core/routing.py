@@ -1,81 +1,250 @@
-"""Routes: which pool answers a request.
+"""Routes: who answers a request.
 
-Precedence, written once and obeyed always: among the routes that match, the one with an exact host wins over a wildcard
-host, and that over no host; then the longer path wins; then the earlier in the file. A path matches by whole segments:
-`/api/users` takes `/api/users` and `/api/users/7` but not `/api/usersx`. (NGINX and Traefik match plain prefixes, ALB's
-`/api/users/*` misses `/api/users` itself; the segment rule is Envoy's `path_separated_prefix`.)
+A route names conditions, all of which must hold, and one target: a `pool`, a `split` between pools, a fixed response
+(`respond`) or a `redirect`. With no route that matches, the answer is 404.
 
-A route that names a listener serves that listener alone. With no route that matches, the answer is 404.
+**Precedence**, written once and obeyed always. Of the routes that match, the first of these that tells two apart says
+who wins:
+
+1. an exact host before a wildcard host, and that before no host;
+2. an exact path before a prefix;
+3. the longer path before the shorter;
+4. more conditions (method, listener, headers, cookies) before fewer;
+5. the earlier in the file.
+
+**Paths** match by whole segments: `/api/users` takes `/api/users` and `/api/users/7` but not `/api/usersx`. (NGINX and
+Traefik match plain prefixes, ALB's `/api/users/*` misses `/api/users` itself; the segment rule is Envoy's
+`path_separated_prefix`.) With `exact = true` the path takes itself alone. As soon as one route asks for a path, a
+request whose path can be read in two ways is answered 400 and reaches nobody: see `lbtutor.core.paths`.
+
+**Splits** keep each client in its group, in every process and after a restart: who it is (`split_key`, in the forms of
+`lbtutor.core.keys`) is hashed with each pool's name, and the highest weighted score wins, as in `Rendezvous`. So each
+pool gets its share of the clients, and a weight that changes moves only clients to or from its own pool. The same
+client is in the same group of every split with the same pools and weights.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from hashlib import blake2b
+from math import inf
 
-from msgspec import Struct
+from msgspec import Struct, field
 
+from lbtutor.core.algorithms.consistent import weighted_score
+from lbtutor.core.answers import Redirect, Respond, without_port
 from lbtutor.core.errors import ConfigError
-from lbtutor.core.messages import Request
+from lbtutor.core.keys import cookie, read_key
+from lbtutor.core.messages import Answer, Request
+from lbtutor.core.paths import decode, doubt, plain
 
 
 class Route(Struct, frozen=True, forbid_unknown_fields=True):
-    """Requests that match every given condition go to `pool`."""
+    """Requests that match every given condition go to the one target.
 
-    pool: str
+    `host` is exact or `*.name`, in any case; `header` and `cookie` are names (those of headers in any case) and the
+    exact values wanted; `split` is pools and their weights.
+    """
+
+    pool: str = ""
     path: str = "/"
     host: str = ""
     method: str = ""
     listener: str = ""
+    exact: bool = False
+    header: Mapping[str, str] = field(default_factory=dict)
+    cookie: Mapping[str, str] = field(default_factory=dict)
+    split: Mapping[str, float] | None = None
+    split_key: str = "address"
+    respond: Respond | None = None
+    redirect: Redirect | None = None
 
     def __post_init__(self) -> None:
-        if not self.path.startswith("/"):
-            raise ConfigError(f"route to {self.pool!r}: `path` must start with a slash, not {self.path!r}")
-        if "*" in self.host.removeprefix("*.") or self.host == "*.":
-            raise ConfigError(f"route to {self.pool!r}: `host` is exact or starts with `*.`, not {self.host!r}")
+        given = [name for name in ("pool", "split", "respond", "redirect") if getattr(self, name) not in (None, "")]
+        if len(given) != 1:
+            found = " and ".join(given) or "none"
+            raise ConfigError(f"a route has exactly one target (pool, split, respond, redirect), not {found}")
+        complaint = _wrong_path(self.path) or _wrong_host(self.host) or _wrong_split(self.split)
+        if complaint is not None:
+            raise ConfigError(f"route to {self.target}: {complaint}")
+        read_key(self.split_key)
+
+    @property
+    def target(self) -> str:
+        """Where it leads, for a message to its author."""
+        if self.pool:
+            return repr(self.pool)
+        return "a split" if self.split is not None else "a fixed response" if self.respond else "a redirect"
+
+    @property
+    def pools(self) -> tuple[str, ...]:
+        """The pools that it may lead to."""
+        return (self.pool,) if self.pool else tuple(self.split or ())
+
+    @property
+    def says(self) -> str:
+        """Its conditions, in a few words."""
+        words = [f"{self.host}{self.path}"]
+        words += ["exactly"] if self.exact else []
+        words += [f"method {self.method}"] if self.method else []
+        words += [f"at {self.listener}"] if self.listener else []
+        words += [f"header {name}: {value}" for name, value in self.header.items()]
+        words += [f"cookie {name}={value}" for name, value in self.cookie.items()]
+        return ", ".join(words)
+
+
+_WINS_BY = ("the more exact host", "an exact path", "the longer path", "more conditions")
+"""What tells two routes apart, in the order of `Rule.rank`; after these, the place in the file."""
+
+
+class Rule:
+    """A route, ready to be compared with requests. `pool` is where it leads, or empty when that depends."""
+
+    __slots__ = ("_cookies", "_headers", "_host", "_split", "_stem", "pool", "rank", "route")
+
+    def __init__(self, route: Route) -> None:
+        self.route = route
+        self.pool = route.pool
+        self._host = route.host.lower()
+        self._stem = decode(route.path if route.exact else route.path.rstrip("/"))
+        self._headers = tuple((name.lower(), value) for name, value in route.header.items())
+        self._cookies = tuple(route.cookie.items())
+        self._split = None if route.split is None else Split(route.split, route.split_key)
+        self.rank = (
+            2 if not route.host else 1 if route.host.startswith("*.") else 0,
+            not route.exact,
+            -len(self._stem),
+            -bool(route.method) - bool(route.listener) - len(self._headers) - len(self._cookies),
+        )
+
+    def __repr__(self) -> str:
+        return f"<Rule {self.route.says} for {self.route.target}>"
+
+    @property
+    def asks_for_path(self) -> bool:
+        """Whether some paths do not match it."""
+        return bool(self._stem)
+
+    def fits(self, request: Request, host: str, path: str) -> bool:
+        """Does it match, seeing that `host` is in lower case without port, and `path` decoded without query?"""
+        route = self.route
+        return (
+            (not route.listener or route.listener == request.listener)
+            and (not route.method or route.method == request.method)
+            and (not self._stem or path == self._stem or (not route.exact and path.startswith(self._stem + "/")))
+            and (not self._host or _host_matches(self._host, host))
+            and (not self._headers or all(request.headers.get(name) == value for name, value in self._headers))
+            and (not self._cookies or all(cookie(request, name) == value for name, value in self._cookies))
+        )
+
+    def pool_for(self, request: Request) -> str:
+        """The pool that this request goes to; empty when the balancer itself answers."""
+        return self.pool if self._split is None else self._split.pool_for(request)
+
+    def answer(self, request: Request) -> Answer | None:
+        """The balancer's own answer; None when a redirect needs a host and the request names none."""
+        own = self.route.respond or self.route.redirect
+        return None if own is None else own.answer(request)
+
+    def says(self, pool: str) -> str:
+        """Its conditions, and how many of its split's weights are `pool`'s."""
+        return self.route.says if self._split is None else f"{self.route.says} (split: {self._split.says(pool)})"
+
+
+class Split:
+    """Weights of pools, and who belongs to which."""
+
+    def __init__(self, weights: Mapping[str, float], key: str) -> None:
+        self._weights = dict(weights)
+        self._key = read_key(key)
+        self._begun = [
+            (blake2b(f"split {pool}\0".encode("utf-8", "surrogateescape"), digest_size=8), weight, pool)
+            for pool, weight in weights.items()
+            if weight
+        ]
+
+    def __repr__(self) -> str:
+        return f"<Split {self._weights}>"
+
+    def pool_for(self, request: Request) -> str:
+        """The pool of the group that the request's client is in."""
+        key = (request.client if self._key is None else self._key(request)).encode("utf-8", "surrogateescape")
+        return max((weighted_score(begun, key, weight), pool) for begun, weight, pool in self._begun)[1]
+
+    def says(self, pool: str) -> str:
+        """`green, 10 of 100`."""
+        return f"{pool}, {self._weights[pool]:g} of {sum(self._weights.values()):g}"
 
 
 class Router:
-    """Finds the route of a request; routes are held in order of precedence, so that the first match is the answer."""
+    """Finds the route of a request; rules are held in order of precedence, so that the first match is the answer."""
 
     def __init__(self, routes: Iterable[Route]) -> None:
-        self._routes = sorted(routes, key=_precedence)
-        first = self._routes[0] if self._routes else None
-        self._catch_all = first if first is not None and first == Route(first.pool) else None
+        self._rules = sorted(map(Rule, routes), key=lambda rule: rule.rank)
+        self._by_path = any(rule.asks_for_path for rule in self._rules)
+        first = self._rules[0] if self._rules else None
+        self._catch_all = first if first is not None and first.pool and first.route == Route(first.pool) else None
+        self.has_choice = len(self._rules) > 1 or any(not rule.pool for rule in self._rules)
+        """Whether there is anything to tell about where a request goes: more than one route, or a split."""
 
     def __repr__(self) -> str:
-        return f"<Router {self._routes}>"
+        return f"<Router {self._rules}>"
 
-    def match(self, request: Request) -> Route | None:
-        """The route with the highest precedence, or None."""
+    def match(self, request: Request) -> Rule | None:
+        """The rule with the highest precedence; None when none matches, or the path is ambiguous."""
         if self._catch_all is not None:
             return self._catch_all
-        host = _without_port(request.host).lower()
         path = request.path.partition("?")[0]
-        for route in self._routes:
-            if (
-                (not route.listener or route.listener == request.listener)
-                and (not route.method or route.method == request.method)
-                and _path_matches(route.path, path)
-                and (not route.host or _host_matches(route.host.lower(), host))
-            ):
-                return route
+        if self._by_path and not plain(path):
+            if doubt(path) is not None:
+                return None
+            path = decode(path)
+        host = without_port(request.host).lower()
+        for rule in self._rules:
+            if rule.fits(request, host, path):
+                return rule
         return None
 
+    def refusal(self, request: Request) -> tuple[int, str]:
+        """Why a request has no rule: status and reason."""
+        ambiguous = doubt(request.path.partition("?")[0]) if self._by_path else None
+        if ambiguous is not None:
+            return 400, f"an ambiguous path ({ambiguous}): {request.path}"
+        return 404, f"no route for {request.host}{request.path}"
 
-def _precedence(route: Route) -> tuple[int, int]:
-    host_rank = 2 if not route.host else 1 if route.host.startswith("*.") else 0
-    return host_rank, -len(route.path.rstrip("/"))
+    def why(self, request: Request, rule: Rule) -> str:
+        """Why it was this rule, and before which other; `rule` is the one that `match` found."""
+        host, path = without_port(request.host).lower(), decode(request.path.partition("?")[0])
+        later = self._rules[self._rules.index(rule) + 1 :]
+        second = next((other for other in later if other.fits(request, host, path)), None)
+        if second is None:
+            return "no other route matches"
+        apart = (says for says, mine, other in zip(_WINS_BY, rule.rank, second.rank, strict=True) if mine != other)
+        return f"{next(apart, 'earlier in the file')}, before {second.route.says}"
 
 
-def _without_port(host: str) -> str:
-    """`a.com:80` is `a.com`, and `[::1]:80` is `[::1]`."""
-    name, colon, port = host.rpartition(":")
-    return name if colon and not port.endswith("]") else host
+def _wrong_path(path: str) -> str | None:
+    if not path.startswith("/"):
+        return f"`path` must start with a slash, not {path!r}"
+    if not path.isascii() or not path.isprintable() or any(byte in path for byte in " ?#"):
+        return f"`path` is visible ASCII without ? and #, the rest percent-encoded, not {path!r}"
+    ambiguous = doubt(path)
+    return None if ambiguous is None else f"`path` is ambiguous ({ambiguous}), so no request matches {path!r}"
 
 
-def _path_matches(prefix: str, path: str) -> bool:
-    stem = prefix.rstrip("/")
-    return not stem or path == stem or path.startswith(stem + "/")
+def _wrong_host(host: str) -> str | None:
+    if "*" in host.removeprefix("*.") or host == "*.":
+        return f"`host` is exact or starts with `*.`, not {host!r}"
+    return None
+
+
+def _wrong_split(split: Mapping[str, float] | None) -> str | None:
+    if split is None:
+        return None
+    for pool, weight in split.items():
+        if not 0 <= weight < inf:
+            return f"`split` gives weights of 0 or more, not {pool} = {weight!r}"
+    return None if any(split.values()) else "`split` needs a pool with a weight above 0"
 
 
 def _host_matches(pattern: str, host: str) -> bool:

@@ -18,7 +18,7 @@ from msgspec import Struct, field
 from msgspec.structs import fields
 
 from lbtutor.core import ConfigError, Event, Seconds
-from lbtutor.core.events import Arrived, Ended, Finished, HealthChanged, Picked, Rejected
+from lbtutor.core.events import Answered, Arrived, Ejected, Ended, Finished, HealthChanged, Picked, Rejected
 from lbtutor.core.units import say_duration
 from lbtutor.trace.ledger import Ledger
 from lbtutor.trace.metrics import Metrics
@@ -27,6 +27,7 @@ Verdict = Literal["passed", "failed", "unknown"]
 
 _LATENCIES = ("mean", "p50", "p90", "p99", "max")
 _COUNTS = ("total", "ok", "failed", "rejected", "retried")
+_MOMENTS = {"down": "believed down", "ejected": "ejected"}
 _SAMPLES_NEEDED = {"mean": 30, "p50": 10, "p90": 50, "p99": 500, "max": 1}
 """Answers without which a latency is unknown: about five beyond the percentile."""
 
@@ -72,15 +73,15 @@ class Share(Struct, frozen=True, forbid_unknown_fields=True):
     within: float = 0.01
 
 
-class Down(Struct, frozen=True, forbid_unknown_fields=True):
-    """A backend is believed down for the first time within this stretch of scenario time."""
+class Moment(Struct, frozen=True, forbid_unknown_fields=True):
+    """It befalls a backend for the first time within this stretch of scenario time: believed down, or ejected."""
 
     backend: str
     between: tuple[Seconds, Seconds]
 
 
 class Lost(Struct, frozen=True, forbid_unknown_fields=True):
-    """Every request that failed had been sent to this backend after it broke and before it was believed down."""
+    """Every request that failed had been sent to this backend after it broke, and before it was known to be broken."""
 
     by: str
 
@@ -101,7 +102,8 @@ class Expect(Struct, frozen=True, forbid_unknown_fields=True):
     rejected: Count | None = None
     retried: Count | None = None
     share: Share | None = None
-    down: Down | None = None
+    down: Moment | None = None
+    ejected: Moment | None = None
     lost: Lost | None = None
 
     def __post_init__(self) -> None:
@@ -115,12 +117,17 @@ class Expect(Struct, frozen=True, forbid_unknown_fields=True):
         """Which measure is given."""
         return next(name for name in _measures() if getattr(self, name) is not None)
 
+    @property
+    def moment(self) -> Moment | None:
+        """The moment that is expected, if the measure is one."""
+        return self.down or self.ejected
+
     def backends(self) -> Iterator[str]:
         """The backends it names."""
         if self.share is not None:
             yield self.share.backend
-        if self.down is not None:
-            yield self.down.backend
+        if self.moment is not None:
+            yield self.moment.backend
         if self.lost is not None:
             yield self.lost.by
 
@@ -150,7 +157,7 @@ class Check:
         self._inside: set[int] = set()
         self._ended_at: float | None = None
         self._interrupted = False
-        self._first_down: dict[str, float] = {}
+        self._first: dict[tuple[str, str], float] = {}
         self._ledger = Ledger()
         self._failed = 0
 
@@ -160,7 +167,9 @@ class Check:
         self._ledger.take(event)
         match event:
             case HealthChanged(now="down"):
-                self._first_down.setdefault(f"{event.pool}/{event.backend}", event.at)
+                self._first.setdefault(("down", f"{event.pool}/{event.backend}"), event.at)
+            case Ejected():
+                self._first.setdefault(("ejected", f"{event.pool}/{event.backend}"), event.at)
             case Finished(final=True, ok=False):
                 self._failed += 1
             case Ended():
@@ -182,18 +191,18 @@ class Check:
                 if between is None or between[0] <= event.at < between[1]:
                     self._inside.add(event.request)
                     self._metrics.take(event)
-            case Picked() | Finished() | Rejected():
+            case Picked() | Finished() | Rejected() | Answered():
                 if event.request in self._inside:
                     self._metrics.take(event)
-                    if isinstance(event, Rejected) or (isinstance(event, Finished) and event.final):
+                    if isinstance(event, Rejected | Answered) or (isinstance(event, Finished) and event.final):
                         self._inside.discard(event.request)
             case _:
                 self._metrics.take(event)
 
     def _cut_short(self) -> bool:
         needed = self._expect.between[1] if self._expect.between is not None else None
-        if self._expect.down is not None:
-            needed = self._expect.down.between[1]
+        if self._expect.moment is not None:
+            needed = self._expect.moment.between[1]
         if self._ended_at is None:
             return True
         return self._interrupted and (needed is None or self._ended_at < needed)
@@ -205,8 +214,8 @@ class Check:
             wanted: Count = getattr(expect, expect.measure)
             limits = [limit for limit in (wanted.exactly, wanted.under) if limit is not None]
             return any(getattr(self._metrics.requests, expect.measure) > limit for limit in limits)
-        if expect.down is not None:
-            return expect.down.backend in self._first_down
+        if expect.moment is not None:
+            return (expect.measure, expect.moment.backend) in self._first
         return expect.lost is not None
 
     def _measure(self) -> tuple[Verdict, str]:
@@ -220,8 +229,8 @@ class Check:
         match wanted:
             case Share():
                 return self._measure_share(wanted)
-            case Down():
-                return self._measure_down(wanted)
+            case Moment():
+                return self._measure_moment(measure, wanted)
             case _:
                 return self._measure_lost(wanted)
 
@@ -243,11 +252,11 @@ class Check:
         off = abs(own - wanted.about * total)
         return _as_verdict(off <= max(wanted.within * total, 1)), f"{own} of {total} picks, {own / total:.1%}"
 
-    def _measure_down(self, wanted: Down) -> tuple[Verdict, str]:
-        at = self._first_down.get(wanted.backend)
+    def _measure_moment(self, measure: str, wanted: Moment) -> tuple[Verdict, str]:
+        at, word = self._first.get((measure, wanted.backend)), _MOMENTS[measure]
         if at is None:
-            return "failed", "it was never believed down"
-        return _as_verdict(wanted.between[0] <= at <= wanted.between[1]), f"believed down at {at:.2f}s"
+            return "failed", f"it was never {word}"
+        return _as_verdict(wanted.between[0] <= at <= wanted.between[1]), f"{word} at {at:.2f}s"
 
     def _measure_lost(self, wanted: Lost) -> tuple[Verdict, str]:
         failures = [failure for failure in self._ledger.failures if f"{failure.pool}/{failure.backend}" == wanted.by]

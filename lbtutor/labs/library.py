@@ -1,4 +1,4 @@
-"""Where the lessons lie: inside an installed package, or beside it in a checkout."""
+"""Where lessons and labs lie: inside an installed package, or beside it in a checkout."""
 
 from __future__ import annotations
 
@@ -18,13 +18,20 @@ def library_folder(name: str) -> Path:
 
 def lesson_folders() -> list[Path]:
     """Every lesson's folder in the order of their numbers; `LBTUTOR_LESSONS` adds an author's own."""
-    roots = [library_folder("lessons")]
-    if own := os.environ.get("LBTUTOR_LESSONS"):
-        roots.append(Path(own))
     return [
         folder
-        for root in roots
+        for root in _roots()
         if root.is_dir()
         for folder in sorted(root.iterdir())
         if (folder / "lesson.md").is_file()
     ]
+
+
+def lab_folders() -> list[Path]:
+    """Every folder of scenarios that belong to no lesson."""
+    return [labs for root in _roots() if (labs := root / "labs").is_dir()]
+
+
+def _roots() -> list[Path]:
+    own = os.environ.get("LBTUTOR_LESSONS")
+    return [library_folder("lessons"), *([Path(own)] if own else [])]

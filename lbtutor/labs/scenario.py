@@ -22,9 +22,12 @@ from lbtutor.core import (
     HealthCheck,
     ListenerConfig,
     MachineConfig,
+    PassiveCheck,
     Plan,
     PoolConfig,
+    Redirect,
     Remove,
+    Respond,
     Retry,
     Route,
     Seconds,
@@ -35,7 +38,7 @@ from lbtutor.core.algorithms import AlgorithmConfig, build_algorithm
 from lbtutor.core.keys import read_key
 from lbtutor.core.units import say_duration
 from lbtutor.labs.checks import Expect
-from lbtutor.labs.library import lesson_folders
+from lbtutor.labs.library import lab_folders, lesson_folders
 from lbtutor.labs.reading import place, read_toml, suggest
 from lbtutor.labs.timeline import TimelineEntry
 
@@ -74,6 +77,7 @@ class PoolSpec(Struct, frozen=True, forbid_unknown_fields=True):
     backends: tuple[BackendSpec, ...]
     algorithm: AlgorithmConfig = "round_robin"
     health: HealthCheck | None = None
+    passive: PassiveCheck | None = None
     retry: Retry = field(default_factory=Retry)
     all_down: Literal["reject", "fail_open"] = "reject"
     connect_timeout: Seconds = Seconds(5)
@@ -102,13 +106,40 @@ class ListenSpec(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class RouteSpec(Struct, frozen=True, forbid_unknown_fields=True):
-    """Requests that match every given condition go to `pool`; precedence as in `lbtutor.core.routing`."""
+    """Requests that match every given condition go to the one target; words and precedence: `lbtutor.core.routing`."""
 
-    pool: str
+    pool: str = ""
     path: str = "/"
     host: str = ""
     method: str = ""
     listen: str = ""
+    exact: bool = False
+    header: dict[str, str] = field(default_factory=dict)
+    cookie: dict[str, str] = field(default_factory=dict)
+    split: dict[str, float] | None = None
+    split_key: str = "address"
+    respond: Respond | None = None
+    redirect: Redirect | None = None
+
+    def __post_init__(self) -> None:
+        self.route()
+
+    def route(self) -> Route:
+        """The same as the shells take it."""
+        return Route(
+            self.pool,
+            self.path,
+            self.host,
+            self.method,
+            self.listen,
+            self.exact,
+            self.header,
+            self.cookie,
+            self.split,
+            self.split_key,
+            self.respond,
+            self.redirect,
+        )
 
 
 class Scenario(Struct, frozen=True, forbid_unknown_fields=True):
@@ -162,7 +193,7 @@ class Scenario(Struct, frozen=True, forbid_unknown_fields=True):
     def _routes(self) -> tuple[Route, ...]:
         if not self.route:
             return (Route(next(iter(self.pool))),)
-        return tuple(Route(rule.pool, rule.path, rule.host, rule.method, rule.listen) for rule in self.route)
+        return tuple(rule.route() for rule in self.route)
 
     def _machines(self) -> Iterator[MachineConfig]:
         for pool, spec in self.pool.items():
@@ -190,8 +221,8 @@ def load_scenario(path: Path) -> Scenario:
 
 
 def scenario_folders() -> list[Path]:
-    """Where scenarios are found by name: the scenes of the lessons."""
-    return [scenes for lesson in lesson_folders() if (scenes := lesson / "scenes").is_dir()]
+    """Where scenarios are found by name: the scenes of the lessons, and the labs that belong to none."""
+    return lab_folders() + [scenes for lesson in lesson_folders() if (scenes := lesson / "scenes").is_dir()]
 
 
 def scenario_names() -> dict[str, Path]:
@@ -226,6 +257,7 @@ def _pool_config(name: str, spec: PoolSpec, algorithm: AlgorithmConfig | None) -
         spec.connect_timeout,
         spec.response_timeout,
         spec.key,
+        spec.passive,
     )
 
 
@@ -238,8 +270,10 @@ def _loose_ends(scenario: Scenario) -> Iterator[tuple[tuple[str | int, ...], str
     if not scenario.route and len(scenario.pool) > 1:
         yield ("pool",), f"with {len(scenario.pool)} pools, [[route]] must say which requests go to which"
     for index, route in enumerate(scenario.route):
-        if route.pool not in scenario.pool:
-            yield ("route", index, "pool"), f"there is no pool `{route.pool}`; {suggest(route.pool, scenario.pool)}"
+        for target in route.route().pools:
+            if target not in scenario.pool:
+                key = ("pool",) if route.pool else ("split", target)
+                yield ("route", index, *key), f"there is no pool `{target}`; {suggest(target, scenario.pool)}"
         if route.listen and route.listen not in doors:
             yield (
                 ("route", index, "listen"),

@@ -12,8 +12,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lbtutor.core.messages import Forward, Outcome, OutcomeKind, Request
-from lbtutor.live.heads import AnswerHead, HeadFields, RequestHead, own_answer
+from lbtutor.core.messages import Answer, Forward, Outcome, OutcomeKind, Request
+from lbtutor.live.heads import AnswerHead, HeadFields, RequestHead, own_answer, whole_answer
 
 if TYPE_CHECKING:
     from lbtutor.live.l7 import ClientConnection
@@ -104,6 +104,8 @@ class Exchange:
         self.under_way = True
         if isinstance(decision, Forward):
             self._attempt(decision)
+        elif isinstance(decision, Answer):
+            self._answer_as_told(decision)
         else:
             self._answer_ourselves(decision.status, decision.reason)
 
@@ -252,10 +254,19 @@ class Exchange:
         self._end()
 
     def _answer_ourselves(self, status: int, says: str) -> None:
-        client = self._client
-        self.closes = not (self._head.keep_alive and self.complete) or client.front.draining
-        client.write(own_answer(status, says, close=self.closes, bodiless=self.for_head))
+        self._decide_whether_to_close()
+        self._client.write(own_answer(status, says, close=self.closes, bodiless=self.for_head))
         self._end()
+
+    def _answer_as_told(self, answer: Answer) -> None:
+        self._decide_whether_to_close()
+        self._client.write(
+            whole_answer(answer.status, answer.headers, answer.body, close=self.closes, bodiless=self.for_head)
+        )
+        self._end()
+
+    def _decide_whether_to_close(self) -> None:
+        self.closes = not (self._head.keep_alive and self.complete) or self._client.front.draining
 
     def _cut_off(self) -> None:
         """An answer that broke off must not look whole: the connection ends before the body does."""

@@ -20,7 +20,7 @@ in two ways is refused here, with `Refusal`.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from enum import Enum, auto
 from functools import lru_cache
 from http import HTTPStatus
@@ -263,18 +263,29 @@ class HeadFields(Mapping[str, str]):
 @lru_cache(maxsize=256)
 def own_answer(status: int, says: str, *, close: bool, bodiless: bool = False) -> bytes:
     """A whole answer of the balancer's own, with a line of text for the person who reads it."""
+    fields = (("Content-Type", "text/plain; charset=utf-8"),)
+    return whole_answer(status, fields, f"{status} {_phrase(status)}: {says}\n", close=close, bodiless=bodiless)
+
+
+def whole_answer(
+    status: int, fields: Iterable[tuple[str, str]], body: str, *, close: bool, bodiless: bool = False
+) -> bytes:
+    """A whole answer with these fields and those that frame it; `bodiless` for HEAD, where only the body is left out.
+
+    Where the status alone says that there is no body, no length is given either (RFC 9110, section 8.6).
+    """
+    content = body.encode("utf-8", "replace")
+    lines = [f"HTTP/1.1 {status} {_phrase(status)}", *(f"{name}: {value}" for name, value in fields)]
+    lines += [] if status in _BODILESS else [f"Content-Length: {len(content)}"]
+    head = "\r\n".join([*lines, f"Connection: {'close' if close else 'keep-alive'}", "", ""]).encode()
+    return head if bodiless or status in _BODILESS else head + content
+
+
+def _phrase(status: int) -> str:
     try:
-        phrase = HTTPStatus(status).phrase
+        return HTTPStatus(status).phrase
     except ValueError:
-        phrase = "Unknown"
-    body = f"{status} {phrase}: {says}\n".encode("utf-8", "replace")
-    head = (
-        f"HTTP/1.1 {status} {phrase}\r\n"
-        f"Content-Type: text/plain; charset=utf-8\r\n"
-        f"Content-Length: {len(body)}\r\n"
-        f"{'Connection: close' if close else 'Connection: keep-alive'}\r\n\r\n"
-    ).encode()
-    return head if bodiless else head + body
+        return "Unknown"
 
 
 def check_size(first_line: bytes, fields: Fields, most: int) -> None:

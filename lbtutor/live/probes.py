@@ -21,7 +21,7 @@ from lbtutor.live.upstream import Locate
 
 
 class Prober:
-    """Sends the probes that the balancer asks for, when they are due."""
+    """Sends the probes that the balancer asks for, when they are due; its clock also ends ejections."""
 
     def __init__(self, shell: Shell, locate: Locate) -> None:
         self.attempts: set[Attempt] = set()
@@ -29,12 +29,13 @@ class Prober:
         self.shell = shell
         self._alarm = Alarm(shell.clock, self._tick)
         self._stopped = False
+        shell.look_again = self.await_next
 
     def __repr__(self) -> str:
         return f"<Prober under_way={len(self.attempts)}>"
 
     def await_next(self) -> None:
-        """Wait for the next probe that is due; to be told when the balancer may have changed its mind."""
+        """Wait for the next probe or readmission; to be told when the balancer may have changed its mind."""
         deadline = None if self._stopped else self.shell.balancer.next_deadline()
         if deadline is None:
             self._alarm.clear()

@@ -20,6 +20,8 @@ from typing import Any, Literal
 
 from lbtutor.core.algorithms import Algorithm
 from lbtutor.core.events import (
+    Answered,
+    Ejected,
     Ended,
     Event,
     Finished,
@@ -27,6 +29,7 @@ from lbtutor.core.events import (
     OriginChanged,
     Picked,
     Probed,
+    Readmitted,
     Rejected,
 )
 from lbtutor.core.messages import Command
@@ -39,7 +42,7 @@ from lbtutor.trace.feed import Feed
 
 Ending = Literal["lasted", "interrupted", "stopped"]
 
-_STEPS = (Picked, Rejected, Finished, Probed, HealthChanged, OriginChanged)
+_STEPS = (Picked, Answered, Rejected, Finished, Probed, HealthChanged, Ejected, Readmitted, OriginChanged)
 """Events that a person sees; a step ends with one of these."""
 
 

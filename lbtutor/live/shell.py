@@ -7,6 +7,7 @@ that a stage held "until the next event" stands still right behind that event, b
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from itertools import count
 
 from lbtutor.core.backend import Backend
@@ -25,6 +26,9 @@ class Shell:
         self.balancer = balancer
         self.next_id = count(1).__next__
         self.most_buffered = 0
+        self.look_again: Callable[[], None] = _nothing
+        """Called when the balancer's next deadline has come nearer."""
+        self._readmission = balancer.next_readmission
         self._gate = gate
 
     def __repr__(self) -> str:
@@ -44,6 +48,9 @@ class Shell:
     def finish(self, request: int, outcome: Outcome) -> Forward | None:
         """An attempt ended; a `Forward` asks for another."""
         again = self.balancer.finish(request, outcome, self.clock.now)
+        if self.balancer.next_readmission != self._readmission:
+            self._readmission = self.balancer.next_readmission
+            self.look_again()
         self.stand_still_if_held()
         return again
 
@@ -65,3 +72,7 @@ class Shell:
     def buffered(self, transport: asyncio.WriteTransport) -> None:
         """A peer takes less than it is given: remember the most bytes that ever waited for one."""
         self.most_buffered = max(self.most_buffered, transport.get_write_buffer_size())
+
+
+def _nothing() -> None:
+    """Nobody waits for the balancer yet."""

@@ -6,6 +6,7 @@ It does what the live shell does with sockets, and in the same order:
     an end         balancer.finish; if that asks for another try, the request is carried there
     a deadline     `response_timeout` after a request was sent, the balancer stops waiting for its answer
     a probe        balancer.tick when it says so; the result is known at once, or after the probe's timeout
+    a readmission  balancer.tick, too
     an act         a fault befalls a station and the balancer is not told; a command goes to the balancer
 
 A connection takes no time here and no message is lost, so `connect_timeout` is never reached.
@@ -151,10 +152,16 @@ class _Stage:
                 if not line.alarmed:
                     self._set_alarm(line, self._loop.now)
                 return
-            forward = self._balancer.finish(forward.request, outcome, self._loop.now)
+            forward = self._finish(forward.request, outcome)
 
     def _ended(self, request: int, outcome: Outcome) -> None:
-        self._carry(self._balancer.finish(request, outcome, self._loop.now))
+        self._carry(self._finish(request, outcome))
+
+    def _finish(self, request: int, outcome: Outcome) -> Forward | None:
+        again = self._balancer.finish(request, outcome, self._loop.now)
+        if self._balancer.next_readmission < self._next_tick:
+            self._await_tick()
+        return again
 
     def _set_alarm(self, line: _Line, taken_in: float) -> None:
         """Requests reach a station in order of time, so one alarm, for its oldest, serves them all."""

@@ -1,16 +1,17 @@
 """`Ledger`: what each failure of a machine cost, as a fold over the trace.
 
-A machine breaks, and the balancer is not told. Until enough probes have failed it goes on sending requests there;
-those, and the ones that were under way when it broke, are what the failure costs. Then it is believed down, and the
-loss ends. The ledger keeps one `Failure` for each time that a machine broke, and fills it in as the trace goes on:
+A machine breaks, and the balancer is not told. Until enough probes or requests have failed it goes on sending requests
+there; those, and the ones that were under way when it broke, are what the failure costs. Then it is believed down, or
+ejected for its answers, and the loss ends. The ledger keeps one `Failure` for each time that a machine broke, and fills
+it in as the trace goes on:
 
     at               it broke
     under_way        requests that were there then
     sent             requests that were sent there since, in good faith
     losses           those of both that failed there, when and how, and whether another try saved them
-    detected_at      it was believed down: from here on nothing more is sent
+    detected_at      it was believed down or ejected: nothing more is sent, unless it is readmitted too early
     healed_at        the machine was mended
-    trusted_at       it was believed up again
+    trusted_at       it was neither believed down nor ejected any more
 
 A request that hangs may fail long after the machine was taken out; it still belongs to the failure it was sent into.
 """
@@ -19,10 +20,22 @@ from __future__ import annotations
 
 from msgspec import Struct, field
 
-from lbtutor.core.events import Event, FaultKind, Finished, HealthChanged, OriginChanged, Picked
+from lbtutor.core.events import (
+    Ejected,
+    Event,
+    FaultKind,
+    Finished,
+    HealthChanged,
+    OriginChanged,
+    Picked,
+    Readmitted,
+)
 
 _BREAKS: frozenset[FaultKind] = frozenset({"crash", "hang", "refuse", "error"})
 """What loses requests; a slow machine still answers."""
+
+
+_AtBackend = Picked | OriginChanged | HealthChanged | Ejected | Readmitted
 
 
 class Loss(Struct, frozen=True):
@@ -74,7 +87,8 @@ class Ledger:
 
     def __init__(self) -> None:
         self.failures: list[Failure] = []
-        self._down: set[str] = set()
+        self._against: dict[str, set[str]] = {}
+        """What speaks against a backend, by "pool/name": its probes, its answers, or both."""
         self._attempts: dict[int, str] = {}
         self._blamed: dict[int, Failure] = {}
 
@@ -93,11 +107,15 @@ class Ledger:
             case OriginChanged():
                 self._healed(event)
             case HealthChanged():
-                self._believed(event)
+                self._weigh(event, "probes", trusts=event.now != "down")
+            case Ejected():
+                self._weigh(event, "answers", trusts=False)
+            case Readmitted():
+                self._weigh(event, "answers", trusts=True)
 
     def _picked(self, event: Picked) -> None:
         self._attempts[event.request] = _label(event)
-        if _label(event) in self._down:
+        if self._against.get(_label(event)):
             return
         for failure in self._unsettled(event)[-1:]:
             if failure.healed_at is None:
@@ -113,7 +131,7 @@ class Ledger:
     def _broke(self, event: OriginChanged) -> None:
         label = _label(event)
         under_way = tuple(request for request, where in self._attempts.items() if where == label)
-        known = event.at if label in self._down else None
+        known = event.at if self._against.get(label) else None
         failure = Failure(event.pool, event.backend, event.fault, event.at, under_way, detected_at=known)
         self.failures.append(failure)
         for request in under_way:
@@ -123,19 +141,19 @@ class Ledger:
         for failure in self._unsettled(event):
             if failure.healed_at is None:
                 failure.healed_at = event.at
-            if failure.detected_at is not None and _label(event) not in self._down:
+            if failure.detected_at is not None and not self._against.get(_label(event)):
                 failure.trusted_at = event.at
 
-    def _believed(self, event: HealthChanged) -> None:
-        is_down = event.now == "down"
-        (self._down.add if is_down else self._down.discard)(_label(event))
+    def _weigh(self, event: HealthChanged | Ejected | Readmitted, voice: str, *, trusts: bool) -> None:
+        against = self._against.setdefault(_label(event), set())
+        (against.discard if trusts else against.add)(voice)
         for failure in self._unsettled(event):
-            if is_down and failure.detected_at is None:
+            if against and failure.detected_at is None:
                 failure.detected_at = event.at
-            elif not is_down and failure.healed_at is not None:
+            elif not against and failure.healed_at is not None:
                 failure.trusted_at = event.at
 
-    def _unsettled(self, event: Picked | OriginChanged | HealthChanged) -> list[Failure]:
+    def _unsettled(self, event: _AtBackend) -> list[Failure]:
         """The failures of that machine that are not over, oldest first."""
         return [
             failure
@@ -144,5 +162,5 @@ class Ledger:
         ]
 
 
-def _label(event: Picked | OriginChanged | HealthChanged) -> str:
+def _label(event: _AtBackend) -> str:
     return f"{event.pool}/{event.backend}"

@@ -9,7 +9,8 @@ that memory depends on the number of requests under way and not on how many ther
     metrics.requests.failed, metrics.backends["web/a"].share, metrics.latency.p99, metrics.rate(now=12.0, window=5.0)
 
 The latency of a request is what its client saw: from `Arrived` to the final `Finished`, all tries included. Requests
-that got no answer (refused, timed out, rejected) have none, and count as failed or rejected instead.
+that got no answer (refused, timed out, rejected) have none, and count as failed or rejected instead. Those that a route
+told the balancer to answer itself have none either, and count as ok, or as failed when the answer is 500 or above.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-from lbtutor.core.events import Arrived, Event, Finished, Joined, Missed, Picked, Rejected
+from lbtutor.core.events import Answered, Arrived, Event, Finished, Joined, Missed, Picked, Rejected
 from lbtutor.trace.histogram import Histogram
 from lbtutor.trace.window import Moment, Window
 
@@ -144,6 +145,7 @@ class Metrics:
             Arrived: self._arrived,
             Picked: self._picked,
             Finished: self._finished,
+            Answered: self._answered,
             Rejected: self._rejected,
             Joined: self._joined,
             Missed: self._missed,
@@ -213,6 +215,16 @@ class Metrics:
             self.requests.failed += 1
             self.errors_by_kind[event.outcome] += 1
         self._window.ended(event.at, ok=event.ok, latency=latency)
+
+    def _answered(self, event: Answered) -> None:
+        self._arrived_at.pop(event.request, None)
+        ok = event.status < 500
+        if ok:
+            self.requests.ok += 1
+        else:
+            self.requests.failed += 1
+            self.errors_by_kind[f"answered {event.status}"] += 1
+        self._window.ended(event.at, ok=ok)
 
     def _rejected(self, event: Rejected) -> None:
         self._arrived_at.pop(event.request, None)

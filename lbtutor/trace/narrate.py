@@ -18,11 +18,13 @@ from typing import Literal, assert_never
 from msgspec import Struct
 
 from lbtutor.core.events import (
+    Answered,
     Arrived,
     ContractBroken,
     Disabled,
     Drained,
     Draining,
+    Ejected,
     Enabled,
     Ended,
     Event,
@@ -36,7 +38,9 @@ from lbtutor.core.events import (
     Picked,
     Probed,
     ProbeSent,
+    Readmitted,
     Rejected,
+    Routed,
     WeightChanged,
 )
 from lbtutor.trace.reasons import excluded_clause, only_reason, reason, retry_reason
@@ -121,11 +125,17 @@ class Narrator:
                 return Told(
                     "<", event.request, f"{event.method} {event.host}{event.path} from {event.client}", " arrives: "
                 )
+            case Routed():
+                return Told(
+                    ">", event.request, f"route {event.route} → pool {self._pool(event)}: {event.because}", " takes "
+                )
             case Picked():
                 return Told(">", event.request, f"{self._name(event)}: {self._reason(event)}", " → ")
             case Finished():
                 self._remember(event)
                 return Told("<", event.request, f"{self._name(event)}: {_ending(event)}", " ← ")
+            case Answered():
+                return Told(">", event.request, f"answered {event.status} by the balancer: {event.because}", " is ")
             case Rejected():
                 text = f"answered {event.status} by the balancer: {event.because}{excluded_clause(event.candidates)}"
                 return Told(">", event.request, text, " is ")
@@ -136,6 +146,13 @@ class Narrator:
             case HealthChanged():
                 again = " again" if (event.was, event.now) == ("down", "up") else ""
                 return Told("=", None, f"{self._name(event)} is {event.now}{again}: {event.because}")
+            case Ejected():
+                lasts = duration(event.until - event.at)
+                return Told("=", None, f"{self._name(event)} is ejected for {lasts}: {event.because}")
+            case Readmitted():
+                return Told(
+                    "=", None, f"{self._name(event)} is readmitted: its time is over, its failures are forgotten"
+                )
             case Joined():
                 health = "not checked yet" if event.health == "unchecked" else f"believed {event.health}"
                 weight = number(event.weight)
@@ -188,17 +205,19 @@ class Narrator:
             return None
         return f"{failure.backend} {_FAILED.get(failure.outcome, 'failed')}"
 
-    def _name(self, event: Picked | Finished | ProbeSent | Probed | HealthChanged | OriginChanged | _Membership) -> str:
+    def _name(self, event: _OfBackend) -> str:
         pool = self._pool(event)
         qualified = len(self._pools) > 1 if self._qualified is None else self._qualified
         return f"{pool}/{event.backend}" if qualified else event.backend
 
-    def _pool(self, event: Picked | Finished | ProbeSent | Probed | HealthChanged | OriginChanged | _Membership) -> str:
+    def _pool(self, event: _OfPool) -> str:
         self._pools.add(event.pool)
         return event.pool
 
 
-_Membership = Joined | Left | Draining | Drained | Disabled | Enabled | WeightChanged
+_Membership = Ejected | Readmitted | Joined | Left | Draining | Drained | Disabled | Enabled | WeightChanged
+_OfBackend = Picked | Finished | ProbeSent | Probed | HealthChanged | OriginChanged | _Membership
+_OfPool = Routed | _OfBackend
 
 
 def _ending(event: Finished) -> str:

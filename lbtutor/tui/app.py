@@ -7,9 +7,10 @@ at once.
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from textual.app import App
 from textual.command import Provider
@@ -28,9 +29,6 @@ from lbtutor.tui.screens.plain import AsciiOnly
 from lbtutor.tui.screens.small import SmallScreen, too_small
 from lbtutor.tui.screens.view import NARROW
 from lbtutor.tui.theme import THEMES
-
-if TYPE_CHECKING:
-    from textual.screen import Screen
 
 MOTION = "LBTUTOR_MOTION"
 """Environment variable; 0 asks for a picture without moving dots."""
@@ -68,8 +66,9 @@ class LbtutorApp(App[None]):
             self.register_theme(theme)
         self.theme = THEMES[0].name
 
-    def get_default_screen(self) -> Screen[None]:
-        return self._screen_for(self._lesson, self._step, returning(self.progress, datetime.now(UTC)))
+    async def on_mount(self) -> None:
+        await self.push_screen(self._screen_for(self._lesson, self._step, returning(self.progress, datetime.now(UTC))))
+        self._fit(*self.size)
 
     def get_line_filters(self) -> Sequence[LineFilter]:
         filters = super().get_line_filters()
@@ -97,11 +96,15 @@ class LbtutorApp(App[None]):
         return LessonScreen(session, self.glyphs, calm=self.calm, returning=asked_first)
 
     def on_resize(self, event: Resize) -> None:
+        self._fit(*event.size)
+
+    def _fit(self, width: int, height: int) -> None:
         """Below the least size one sentence takes the place of everything, and goes when there is room again."""
-        small = too_small(*event.size)
-        if small and not isinstance(self.screen, SmallScreen):
+        small = too_small(width, height)
+        shown = isinstance(self.screen, SmallScreen)
+        if small and not shown and len(self.screen_stack) > 1:  # the first is Textual's own, before ours is there
             self.push_screen(SmallScreen(self._lesson.id))
-        elif not small and isinstance(self.screen, SmallScreen):
+        elif shown and not small:
             self.pop_screen()
 
 
@@ -118,7 +121,7 @@ def run(lesson: str | None = None, *, step: str | None = None) -> int:
     app = LbtutorApp(opened, progress, step=step)
     app.run()
     for notice in progress.notices:
-        print(notice)
+        print(notice, file=sys.stderr)
     return _FAULT if app.return_code else 0
 
 

@@ -32,6 +32,7 @@ class Glyphs:
     failing: str
     down: str
     draining: str
+    ejected: str
     unchecked: str
     maintenance: str
     wire: str
@@ -63,6 +64,7 @@ UNICODE = Glyphs(
     failing="◐",
     down="✕",
     draining="◌",
+    ejected="▲",
     unchecked="◇",
     maintenance="▣",
     wire="╌",
@@ -91,6 +93,7 @@ SAFE = Glyphs(
     failing="◘",
     down="×",
     draining="◦",
+    ejected="▲",
     unchecked="◊",
     maintenance="■",
     wire="·",
@@ -119,6 +122,7 @@ ASCII = Glyphs(
     failing="~",
     down="x",
     draining="-",
+    ejected="^",
     unchecked="?",
     maintenance="#",
     wire=".",

@@ -9,7 +9,7 @@ colours only by their meaning, so every theme of Textual's works too.
 |---|---|
 | request, and whatever has the focus | `primary` |
 | reply, up | `success` |
-| failed, down | `error` |
+| failed, down, ejected | `error` |
 | failing, draining, what the balancer does not know | `warning` |
 | probe | `secondary` |
 """

@@ -8,8 +8,19 @@ from collections.abc import Callable, Iterable
 import msgspec
 import pytest
 
-from lbtutor.core import Act, Fault, Plan, Seconds, Service
-from lbtutor.core.events import Ended, Event, FaultKind, Finished, HealthChanged, OriginChanged, Picked, Rejected
+from lbtutor.core import Act, BackendConfig, Fault, Plan, Redirect, Route, Seconds, Service, Traffic
+from lbtutor.core.events import (
+    Answered,
+    Ended,
+    Event,
+    FaultKind,
+    Finished,
+    HealthChanged,
+    OriginChanged,
+    Picked,
+    Rejected,
+    Routed,
+)
 from lbtutor.core.health import HealthCheck
 from lbtutor.core.messages import Command, Disable, Drain, Enable, SetWeight
 
@@ -189,6 +200,31 @@ def test_poisson_arrivals_come_from_the_same_clients_in_both_shells(make_plan: M
     assert Counter(backend for _, _, backend, _ in picks(live)) == Counter(
         backend for _, _, backend, _ in picks(simulated)
     )
+
+
+def test_a_split_and_a_redirect_are_the_same_story_in_both_shells(make_plan: MakePlan, play_both: PlayBoth) -> None:
+    plan = make_plan("ab", clients=20, lasts=10)
+    (blue,) = plan.pools
+    green = msgspec.structs.replace(blue, name="green", backends=(BackendConfig("c"), BackendConfig("d")))
+    machines = tuple(msgspec.structs.replace(plan.machines[0], pool="green", name=name) for name in "cd")
+    routes = (Route(split={"web": 70, "green": 30}), Route(redirect=Redirect("https://b.org{path}"), path="/old"))
+    simulated, live = play_both(
+        msgspec.structs.replace(
+            plan,
+            routes=routes,
+            pools=(blue, green),
+            machines=(*plan.machines, *machines),
+            traffic=(*plan.traffic, Traffic("front", 1, "steady", 3, path="/old", start=Seconds(0.05))),
+        )
+    )
+    assert_same_story(simulated, live)
+    for kind in (Routed, Answered):
+        untimed = [
+            [msgspec.structs.replace(event, at=0.0) for event in trace if isinstance(event, kind)]
+            for trace in (simulated, live)
+        ]
+        assert untimed[0] == untimed[1] != []
+    assert {event.pool for event in simulated if isinstance(event, Routed)} == {"web", "green"}
 
 
 def test_what_is_under_way_at_the_end_is_cut_off_after_the_drain_in_both_shells(

@@ -7,7 +7,7 @@ from random import Random
 import pytest
 
 from lbtutor.core import Balancer, PoolConfig
-from lbtutor.core.messages import BackendConfig, Forward, Reject, Request
+from lbtutor.core.messages import Answer, BackendConfig, Forward, Reject, Request
 from lbtutor.core.routing import Route
 
 SERVICES = ("users", "products", "orders", "payments")
@@ -25,7 +25,7 @@ def answered_by(path: str, host: str = "", *, routes: list[Route] | None = None)
     match decision:
         case Forward():
             return decision.pool
-        case Reject():
+        case Reject() | Answer():
             return decision.status
 
 

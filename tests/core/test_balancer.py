@@ -11,6 +11,7 @@ import pytest
 from lbtutor.core.algorithms import Algorithm, Comparison
 from lbtutor.core.backend import Backend
 from lbtutor.core.balancer import Balancer
+from lbtutor.core.ejection import PassiveCheck
 from lbtutor.core.errors import ConfigError, ContractError
 from lbtutor.core.events import (
     Arrived,
@@ -19,6 +20,7 @@ from lbtutor.core.events import (
     Disabled,
     Drained,
     Draining,
+    Ejected,
     Enabled,
     Event,
     Finished,
@@ -28,6 +30,7 @@ from lbtutor.core.events import (
     Picked,
     Probed,
     ProbeSent,
+    Readmitted,
     Rejected,
     WeightChanged,
 )
@@ -69,7 +72,7 @@ class Stage:
         )
         self.requests = 0
 
-    def arrive(self, at: float = 0.0) -> Forward | Reject:
+    def arrive(self, at: float = 0.0) -> Decision:
         self.requests += 1
         return self.balancer.arrive(Request(id=self.requests, at=at))
 
@@ -404,6 +407,167 @@ def test_the_next_deadline_is_the_earliest_probe_that_is_not_under_way() -> None
     stage.balancer.probed(probe.backend, ProbeResult(True, "200"), now=1.0)
     assert stage.balancer.next_deadline() == 10.0
     assert Stage("a").balancer.next_deadline() is None
+
+
+STRICT = PassiveCheck(fails=2, window=Seconds(10), eject=Seconds(30))
+
+
+class Strict(Stage):
+    """A stage with passive checks, on which requests can be failed at one backend."""
+
+    def __init__(self, names: str = "abc", check: PassiveCheck = STRICT, **options: Any) -> None:
+        super().__init__(names, passive=check, **options)
+
+    def serve(self, at: float, *bad: str, outcome: Outcome = REFUSED) -> str:
+        """One request after another until each of `bad` had one, which fails there; who was picked."""
+        missing, picked = set(bad), ""
+        while missing:
+            forward: Forward | None = self.forward(at)
+            while forward is not None:
+                name = forward.backend.name
+                picked += name
+                missing.discard(name)
+                forward = self.balancer.finish(forward.request, outcome if name in bad else OK, at)
+        return picked
+
+    def out(self) -> dict[str, str]:
+        (pool,) = self.balancer.snapshot()
+        return {backend.name: backend.excluded for backend in pool.backends if backend.excluded}
+
+
+def test_a_backend_is_ejected_for_its_answers_long_before_a_probe() -> None:
+    stage = Strict(health=HealthCheck())
+    stage.serve(1.0, "b")
+    assert stage.out() == {}
+    stage.serve(2.0, "b")
+    assert stage.out() == {"b": "ejected until 32.0 s"}
+    assert stage.told(Ejected) == [
+        Ejected(2.0, "web", "b", 32.0, "2 attempts in a row failed, the last with: connection refused")
+    ]
+    assert stage.told(HealthChanged) == []
+    assert {stage.forward(at=3.0).backend.name for _ in range(9)} == {"a", "c"}
+
+
+def test_an_ejection_is_told_after_the_failure_that_caused_it() -> None:
+    stage = Strict()
+    stage.serve(1.0, "a")
+    stage.serve(1.0, "a")
+    assert [type(event).__name__ for event in stage.events[-2:]] == ["Finished", "Ejected"]
+
+
+def test_a_retry_already_knows_that_the_first_was_ejected() -> None:
+    stage = Strict("ab", PassiveCheck(fails=1), retry=Retry(2))
+    assert stage.serve(1.0, "a") == "ab"
+    assert [type(event).__name__ for event in stage.events[-4:]] == ["Finished", "Ejected", "Picked", "Finished"]
+    assert stage.told(Picked)[-1].why.candidates[0] == Candidate("a", None, "ejected until 31.0 s")
+
+
+def test_it_is_readmitted_at_the_next_deadline_and_not_before() -> None:
+    stage = Strict()
+    assert stage.balancer.next_deadline() is None
+    stage.serve(1.0, "b")
+    stage.serve(2.0, "b")
+    assert stage.balancer.next_deadline() == stage.balancer.next_readmission == 32.0
+    stage.balancer.tick(31.9)
+    assert stage.out() == {"b": "ejected until 32.0 s"}
+    stage.balancer.tick(32.0)
+    assert stage.told(Readmitted) == [Readmitted(32.0, "web", "b")]
+    assert stage.out() == {}
+    assert stage.balancer.next_deadline() is None
+    assert "b" in {stage.forward(at=33.0).backend.name for _ in range(3)}
+
+
+def test_the_next_deadline_is_a_probe_or_a_readmission_whichever_comes_first() -> None:
+    stage = Strict("ab", health=HealthCheck(interval=Seconds(50), timeout=Seconds(5)))
+    for probe in stage.balancer.tick(0.0):
+        stage.balancer.probed(probe.backend, ProbeResult(True, "200"), now=0.0)
+    stage.serve(1.0, "b")
+    stage.serve(2.0, "b")
+    assert stage.balancer.next_deadline() == 25.0
+    for probe in stage.balancer.tick(25.0):
+        stage.balancer.probed(probe.backend, ProbeResult(True, "200"), now=25.0)
+    assert stage.balancer.next_deadline() == 32.0
+    stage.balancer.tick(32.0)
+    assert stage.balancer.next_deadline() == 50.0
+
+
+def test_since_starts_anew_with_the_readmission() -> None:
+    stage = Strict("ab", PassiveCheck(fails=1))
+    stage.serve(1.0, "a")
+    stage.balancer.tick(31.5)
+    backend = next(one for one in (stage.forward(32.0).backend for _ in range(2)) if one.name == "a")
+    assert backend.since == 31.5
+
+
+def test_a_passed_probe_does_not_readmit_and_a_failed_one_stays_its_own_matter() -> None:
+    stage = Strict("ab", PassiveCheck(fails=1), health=HealthCheck(interval=Seconds(10), fall=1, rise=1))
+    (probe,) = stage.balancer.tick(0.0)
+    stage.serve(1.0, "a")
+    stage.balancer.probed(probe.backend, ProbeResult(True, "200"), now=2.0)
+    assert stage.out() == {"a": "ejected until 31.0 s"}
+    (probe, _) = stage.balancer.tick(15.0)
+    stage.balancer.probed(probe.backend, ProbeResult(False, "500"), now=15.0)
+    assert stage.out() == {"a": "down"}
+    stage.balancer.tick(31.0)
+    assert stage.out() == {"a": "down"}, "readmitted, and still believed down"
+    assert stage.told(Readmitted) == [Readmitted(31.0, "web", "a")]
+
+
+def test_who_fails_while_nobody_more_may_be_ejected_goes_when_there_is_room_again() -> None:
+    stage = Strict("abc", PassiveCheck(fails=1, eject=Seconds(5)))
+    stage.serve(1.0, "a")
+    stage.serve(2.0, "b")
+    assert stage.out() == {"a": "ejected until 6.0 s"}
+    stage.balancer.tick(6.0)
+    stage.serve(7.0, "b")
+    assert stage.out() == {"b": "ejected until 12.0 s"}
+
+
+def test_the_only_member_is_never_ejected() -> None:
+    stage = Strict("a", PassiveCheck(fails=1, max_ejected=1.0))
+    stage.serve(1.0, "a")
+    assert stage.out() == {}
+    stage.balancer.command(Add("web", BackendConfig("b")), now=1.0)
+    stage.serve(2.0, "a")
+    assert stage.out() == {"a": "ejected until 32.0 s"}
+
+
+def test_when_all_are_ejected_they_are_rejected_or_offered_as_the_pool_says() -> None:
+    everybody = PassiveCheck(fails=1, max_ejected=1.0)
+    closed, open_ = Strict("ab", everybody), Strict("ab", everybody, all_down="fail_open")
+    for stage in (closed, open_):
+        stage.serve(1.0, "a")
+        stage.serve(1.0, "b")
+        assert set(stage.out()) == {"a", "b"}
+    assert closed.arrive(2.0) == Reject(3, 503, "no backend is available")
+    assert open_.serve(2.0, "a", "b") in ("ab", "ba")
+    assert len(open_.told(Ejected)) == 2, "what they answer meanwhile changes nothing"
+
+
+@pytest.mark.parametrize("command", [Drain("web", "a"), Disable("web", "a"), SetWeight("web", "a", 0)])
+def test_who_gets_nothing_by_the_operators_wish_is_not_ejected(
+    command: Drain | Disable | SetWeight,
+) -> None:
+    stage = Strict("ab", PassiveCheck(fails=1))
+    forward = stage.forward(1.0)
+    stage.balancer.command(command, now=1.0)
+    stage.balancer.finish(forward.request, REFUSED, now=2.0)
+    assert stage.told(Ejected) == []
+
+
+def test_who_left_is_not_ejected_and_who_was_ejected_leaves_no_deadline_behind() -> None:
+    stage = Strict("ab", PassiveCheck(fails=1))
+    late = stage.forward(1.0)
+    stage.serve(1.0, "b")
+    assert stage.balancer.next_deadline() == 31.0
+    stage.balancer.command(Remove("web", "b"), now=2.0)
+    assert stage.balancer.next_deadline() is None
+    stage.balancer.command(Remove("web", "a"), now=2.0)
+    stage.balancer.command(Add("web", BackendConfig("a")), now=2.0)
+    stage.balancer.command(Add("web", BackendConfig("b")), now=2.0)
+    stage.balancer.finish(late.request, REFUSED, now=3.0)
+    assert len(stage.told(Ejected)) == 1
+    assert stage.out() == {}, "a namesake has no past"
 
 
 def raising(error: BaseException) -> Callable[..., Backend]:

@@ -8,6 +8,7 @@ same.
 from __future__ import annotations
 
 from collections import Counter
+from math import inf
 from random import Random
 from typing import Any
 
@@ -17,7 +18,19 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from lbtutor.core.algorithms import ALGORITHMS
 from lbtutor.core.balancer import Balancer
-from lbtutor.core.events import Arrived, ContractBroken, Drained, Event, Finished, HealthChanged, Left, Picked, Rejected
+from lbtutor.core.ejection import PassiveCheck
+from lbtutor.core.events import (
+    Answered,
+    Arrived,
+    ContractBroken,
+    Drained,
+    Event,
+    Finished,
+    HealthChanged,
+    Left,
+    Picked,
+    Rejected,
+)
 from lbtutor.core.health import HealthCheck
 from lbtutor.core.messages import (
     Add,
@@ -41,6 +54,7 @@ from lbtutor.core.routing import Route
 from lbtutor.core.units import Seconds
 
 RISE, FALL = 2, 3
+FAILS, WINDOW, EJECT = 2, 20.0, 15.0
 
 NAMES = sorted(set(ALGORITHMS) - {"maglev"})
 """Not the one whose tables take long to build; what is tried here is the balancer."""
@@ -58,6 +72,14 @@ class ModelBackend:
         self.results: list[bool] = []
         self.draining = False
         self.disabled = False
+        self.bad: list[float] = []
+        self.ejected_until: float | None = None
+        self.ejections = 0
+        self.back = 0.0
+
+    @property
+    def available(self) -> bool:
+        return self.willing and self.up and self.ejected_until is None
 
     @property
     def willing(self) -> bool:
@@ -69,12 +91,26 @@ class ModelBackend:
         if len(self.results) >= needed and all(result != self.up for result in self.results[-needed:]):
             self.up, self.results = not self.up, []
 
+    def ended(self, began: float, now: float, bad: bool, is_room: bool) -> None:
+        """An attempt there ended: perhaps it was one failure too many."""
+        if self.ejected_until is not None or began < self.back:
+            return
+        self.bad = [*self.bad, now] if bad else []
+        if sum(at >= now - WINDOW for at in self.bad[-FAILS:]) == FAILS and self.willing and is_room:
+            self.ejections = max(self.ejections - int((now - self.back) // EJECT), 0) + 1
+            self.ejected_until = now + EJECT * min(self.ejections, 10)
+
+    def time_passes(self, now: float) -> None:
+        if self.ejected_until is not None and self.ejected_until <= now:
+            self.ejected_until, self.back, self.bad = None, now, []
+
 
 class ModelRequest:
-    """One open request: where its attempt is, and which members it has tried."""
+    """One open request: where its attempt is and since when, and which members it has tried."""
 
-    def __init__(self, at: ModelBackend) -> None:
+    def __init__(self, at: ModelBackend, began: float) -> None:
         self.at = at
+        self.began = began
         self.tried = [at]
 
 
@@ -95,19 +131,24 @@ class BalancerMachine(RuleBasedStateMachine):
         size=st.integers(min_value=0, max_value=4),
         attempts=st.integers(min_value=1, max_value=4),
         all_down=st.sampled_from(["reject", "fail_open"]),
+        passive=st.booleans(),
     )
-    def begin(self, algorithm: str, size: int, attempts: int, all_down: Any) -> None:
+    def begin(self, algorithm: str, size: int, attempts: int, all_down: Any, passive: bool) -> None:
         check = HealthCheck(interval=Seconds(10), timeout=Seconds(2), rise=RISE, fall=FALL)
         self.members = [ModelBackend(f"n{number}", 1 + number) for number in range(size)]
+        rule_of_thumb = PassiveCheck(FAILS, Seconds(WINDOW), Seconds(EJECT))
+        self.passive = passive
         backends = tuple(BackendConfig(member.name, weight=member.weight) for member in self.members)
-        pool = PoolConfig("web", algorithm, backends, check, Retry(attempts), all_down)
+        pool = PoolConfig(
+            "web", algorithm, backends, check, Retry(attempts), all_down, passive=rule_of_thumb if passive else None
+        )
         self.attempts, self.fail_open, self.joined = attempts, all_down == "fail_open", size
         self.balancer = Balancer([pool], [Route("web")], rng=Random(1), report=self.events.append)
         self.unheard = Balancer([pool], [Route("web")], rng=Random(1))
 
     def offered(self) -> list[ModelBackend]:
         willing = [member for member in self.members if member.willing]
-        up = [member for member in willing if member.up]
+        up = [member for member in willing if member.available]
         return up or (willing if self.fail_open else [])
 
     def model_of(self, forward: Forward) -> ModelBackend:
@@ -123,10 +164,11 @@ class BalancerMachine(RuleBasedStateMachine):
             assert not self.offered()
             assert decision == unheard == Reject(request.id, 503, "no backend is available")
             return
+        assert isinstance(decision, Forward)
         assert isinstance(unheard, Forward)
         assert decision.backend.name == unheard.backend.name
         assert self.model_of(decision) in self.offered()
-        self.open[request.id] = ModelRequest(self.model_of(decision))
+        self.open[request.id] = ModelRequest(self.model_of(decision), self.now)
 
     @precondition(lambda self: self.open)
     @rule(
@@ -141,6 +183,10 @@ class BalancerMachine(RuleBasedStateMachine):
         outcome = Outcome.answered(200) if kind == "answered" else Outcome.failed(kind)
         again = self.balancer.finish(request_id, outcome, self.now)
         unheard = self.unheard.finish(request_id, outcome, self.now)
+        if self.passive and entry.at in self.members:
+            ejected = sum(member.ejected_until is not None for member in self.members)
+            is_room = len(self.members) > 1 and (not ejected or ejected + 1 <= len(self.members) / 2)
+            entry.at.ended(entry.began, self.now, kind != "answered", is_room)
         untried = [member for member in self.offered() if member not in entry.tried]
         if kind != "refused" or len(entry.tried) >= self.attempts or not untried:
             assert again is unheard is None
@@ -148,17 +194,27 @@ class BalancerMachine(RuleBasedStateMachine):
         assert again is not None
         assert unheard is not None
         assert again.backend.name == unheard.backend.name
-        entry.at = self.model_of(again)
+        entry.at, entry.began = self.model_of(again), self.now
         assert entry.at in untried
         entry.tried.append(entry.at)
         assert again.attempt == len(entry.tried)
         self.open[request_id] = entry
+
+    @rule(times=st.sampled_from([1, 2, 3, 8]))
+    def storm(self, times: int) -> None:
+        """So many requests one after the other, and none gets an answer."""
+        for _ in range(times):
+            self.arrive(0, 0.01)
+            if self.open:
+                self.finish(len(self.open) - 1, "timed_out", 0.001)
 
     @rule(wait=st.sampled_from([1.0, 5.0, 10.0, 35.0]))
     def tick(self, wait: float) -> None:
         self.now += wait
         sent, unheard = self.balancer.tick(self.now), self.unheard.tick(self.now)
         assert [probe.backend.name for probe in sent] == [probe.backend.name for probe in unheard]
+        for member in self.members:
+            member.time_passes(self.now)
         by_name = {member.name: member for member in self.members}
         for probe, other in zip(sent, unheard, strict=True):
             assert not by_name[probe.backend.name].disabled
@@ -233,7 +289,7 @@ class BalancerMachine(RuleBasedStateMachine):
     def the_numbers_are_those_of_the_model_and_of_the_one_that_nobody_hears(self) -> None:
         (pool,) = self.balancer.snapshot()
         assert [(one.name, one.weight, one.health, one.excluded is None) for one in pool.backends] == [
-            (one.name, one.weight, "up" if one.up else "down", one.up and one.willing) for one in self.members
+            (one.name, one.weight, "up" if one.up else "down", one.available) for one in self.members
         ]
         assert self.unheard.snapshot() == self.balancer.snapshot()
 
@@ -245,6 +301,11 @@ class BalancerMachine(RuleBasedStateMachine):
     def the_next_deadline_is_told_alike(self) -> None:
         assert self.balancer.next_deadline() == self.unheard.next_deadline()
 
+    @invariant()
+    def the_next_readmission_is_that_of_the_model(self) -> None:
+        ends = [member.ejected_until for member in self.members if member.ejected_until is not None]
+        assert self.balancer.next_readmission == self.unheard.next_readmission == min(ends, default=inf)
+
     def teardown(self) -> None:
         check_trace(self.events, self.open)
 
@@ -253,7 +314,7 @@ def check_trace(events: list[Event], still_open: dict[int, ModelRequest]) -> Non
     """Every arrival has exactly one end or is open; attempts begin and end in pairs; time never goes back."""
     assert [event.at for event in events] == sorted(event.at for event in events)
     arrived = [event.request for event in events if isinstance(event, Arrived)]
-    ended = [event.request for event in events if isinstance(event, Rejected)]
+    ended = [event.request for event in events if isinstance(event, Rejected | Answered)]
     ended += [event.request for event in events if isinstance(event, Finished) and event.final]
     assert sorted(arrived) == sorted([*ended, *still_open])
     begun = Counter((event.request, event.attempt, event.backend) for event in events if isinstance(event, Picked))

@@ -9,7 +9,18 @@ import msgspec
 import pytest
 
 from lbtutor.core import ConfigError, Event, Seconds
-from lbtutor.core.events import Arrived, Ended, Finished, HealthChanged, OriginChanged, Picked, Rejected, Why
+from lbtutor.core.events import (
+    Answered,
+    Arrived,
+    Ejected,
+    Ended,
+    Finished,
+    HealthChanged,
+    OriginChanged,
+    Picked,
+    Rejected,
+    Why,
+)
 from lbtutor.labs.checks import Check, Expect, Judged, overall
 
 _WHY = Why("", "lowest", "", ())
@@ -77,6 +88,18 @@ def test_down_wants_the_moment_of_belief() -> None:
     assert judge(story(even()), down={"backend": "web/b", "between": ("1s", "2s")}).verdict == "failed"
 
 
+def test_an_ejection_is_expected_within_a_stretch_of_time() -> None:
+    out = [Ejected(at, "web", "b", at + 30, "") for at in (12.0, 20.0)]
+    assert judge(story(even(), out), ejected={"backend": "web/b", "between": ("12s", "15s")}) == Judged(
+        "ejected as stated", "passed", "ejected at 12.00s"
+    )
+    assert judge(story(even(), out), ejected={"backend": "web/b", "between": ("15s", "25s")}).verdict == "failed"
+    assert judge(story(even()), ejected={"backend": "web/b", "between": ("1s", "2s")}).verdict == "failed"
+    assert judge(story(even(), out), down={"backend": "web/b", "between": ("12s", "15s")}).verdict == "failed"
+    cut = story(even(count=100), ended="interrupted", at=2.0)
+    assert judge(cut, ejected={"backend": "web/b", "between": ("10s", "20s")}).verdict == "unknown"
+
+
 class TestLost:
     crash = OriginChanged(10.0, "web", "b", "crash", 0.0, "timeline")
     down = HealthChanged(14.0, "web", "b", "up", "down", "")
@@ -128,6 +151,15 @@ def test_a_rejected_request_is_counted_apart() -> None:
         Rejected(1.0, 1, 503, "no backend is available", "web", ()),
     ]
     assert judge(story(turned_away), rejected={"is": 1}).verdict == "passed"
+
+
+def test_what_a_route_answers_counts_as_ok_within_its_stretch() -> None:
+    answered: list[Event] = []
+    for number, at in enumerate((0.5, 1.0, 1.5)):
+        answered.append(Arrived(at, number, "127.0.1.1", "GET", "", "/", "front"))
+        answered.append(Answered(at, number, 301, "a redirect"))
+    assert judge(story(answered), ok={"is": 3}).verdict == "passed"
+    assert judge(story(answered), between=("1s", "2s"), ok={"is": 2}).verdict == "passed"
 
 
 def test_an_expectation_names_one_measure() -> None:

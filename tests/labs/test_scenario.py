@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import tomli_w
 
-from lbtutor.core import Add, ConfigError, Fault, Service, SetWeight
+from lbtutor.core import Add, ConfigError, Fault, PassiveCheck, Redirect, Respond, Route, Seconds, Service, SetWeight
 from lbtutor.labs.scenario import Scenario, find_scenario, load_scenario, scenario_names, with_every_default
 
 Load = Callable[[str], Scenario]
@@ -86,6 +86,71 @@ def test_what_a_pool_hashes_is_read(load: Load) -> None:
     assert load(keyed).plan().pools[0].key == "header:X-User"
 
 
+ROUTES = """\
+[[route]]
+host      = "*.shop.example"
+path      = "/api"
+method    = "GET"
+header    = { X-Beta = "yes" }
+cookie    = { group = "b" }
+split     = { web = 90, green = 10 }
+split_key = "cookie:user"
+
+[[route]]
+path    = "/closed"
+exact   = true
+respond = { status = 503, body = "Back at noon" }
+
+[[route]]
+listen   = "front"
+redirect = { to = "https://{host}{path}" }
+
+[pool.green]
+backends = [{ name = "g" }]
+"""
+
+
+def test_every_kind_of_route_is_read(load: Load) -> None:
+    split, closed, elsewhere = load(GOOD + ROUTES).plan().routes
+    assert split == Route(
+        path="/api",
+        host="*.shop.example",
+        method="GET",
+        header={"X-Beta": "yes"},
+        cookie={"group": "b"},
+        split={"web": 90, "green": 10},
+        split_key="cookie:user",
+    )
+    assert closed == Route(path="/closed", exact=True, respond=Respond(503, "Back at noon"))
+    assert elsewhere == Route(listener="front", redirect=Redirect("https://{host}{path}", 302))
+
+
+WRONG_ROUTES = {
+    "unknown pool in a split": ("green = 10", "grene = 10", ["route[0].split.grene", "pool `grene`", "`green`"]),
+    "negative weight": ("green = 10", "green = -1", ["route[0]", "0 or more", "green = -1"]),
+    "no weight": ("web = 90, green = 10", "web = 0, green = 0", ["route[0]", "above 0"]),
+    "two targets": ("exact   = true", 'pool = "web"', ["route[1]", "exactly one target", "pool and respond"]),
+    "no target": ('redirect = { to = "https://{host}{path}" }', "", ["route[2]", "exactly one target", "none"]),
+    "a redirect to anywhere": ("https://{host}{path}", "//{host}", ["route[2].redirect", "`to` is"]),
+    "a line too many": ("https://{host}{path}", "https://a/\\r\\nX: 1", ["route[2].redirect", "visible ASCII"]),
+    "no such redirect": ("{ to =", "{ status = 200, to =", ["route[2].redirect.status", "200"]),
+    "no such status": ("status = 503", "status = 99", ["route[1].respond", "200 to 599"]),
+    "unknown key inside": ("status = 503", "code = 503", ["route[1].respond.code", "no such key"]),
+    "unknown key form": ("cookie:user", "user", ["route[0]", "cookie:NAME"]),
+    "an ambiguous path": ('"/closed"', '"/a/../closed"', ["route[1]", "ambiguous"]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("old", "new", "told"), WRONG_ROUTES.values(), ids=WRONG_ROUTES)
+def test_a_wrong_route_is_told_where_and_what(load: Load, old: str, new: str, told: list[str]) -> None:
+    assert old in ROUTES
+    with pytest.raises(ConfigError) as error:
+        load(GOOD + ROUTES.replace(old, new, 1))
+    message = str(error.value)
+    assert [part for part in told if part not in message] == [], message
+    assert "\n" not in message
+
+
 def test_a_backend_added_by_the_timeline_has_a_machine_and_a_weight(load: Load) -> None:
     text = GOOD + '[[timeline]]\nat = "12s"\nadd = { backend = "web/c", weight = 2, service = "5ms" }\n'
     text += '[[timeline]]\nat = "13s"\nweight = { backend = "web/c", weight = 5 }\n'
@@ -153,6 +218,28 @@ def test_an_unknown_name_is_told_the_nearest() -> None:
         find_scenario("round-robbin")
 
 
+def test_a_scenario_that_belongs_to_no_lesson_is_found_by_its_name() -> None:
+    assert find_scenario("passive-ejection").parent.name == "labs"
+
+
+def test_an_authors_own_labs_are_found_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "labs").mkdir()
+    (tmp_path / "labs" / "mine.toml").write_text(GOOD, encoding="utf-8")
+    monkeypatch.setenv("LBTUTOR_LESSONS", str(tmp_path))
+    assert find_scenario("mine") == tmp_path / "labs" / "mine.toml"
+
+
+def test_a_pools_passive_check_is_that_of_its_plan(load: Load) -> None:
+    scenario = load(GOOD.replace("[pool.web]", '[pool.web]\npassive = { fails = 3, eject = "1m" }', 1))
+    (pool,) = scenario.plan().pools
+    assert pool.passive == PassiveCheck(fails=3, window=Seconds(10), eject=Seconds(60), max_ejected=0.5)
+
+
+def test_a_passive_check_that_cannot_work_is_refused_with_its_place(load: Load) -> None:
+    with pytest.raises(ConfigError, match=r"pool\.web\.passive.*`max_ejected` is a share"):
+        load(GOOD.replace("[pool.web]", "[pool.web]\npassive = { max_ejected = 50 }", 1))
+
+
 def test_every_shipped_scenario_loads() -> None:
     names = scenario_names()
     assert "round-robin" in names
@@ -160,8 +247,9 @@ def test_every_shipped_scenario_loads() -> None:
         load_scenario(path).plan()
 
 
-def test_what_is_shown_with_every_default_is_the_same_scenario(load: Load, tmp_path: Path) -> None:
-    scenario = load(GOOD)
+@pytest.mark.parametrize("text", [GOOD, GOOD + ROUTES], ids=["plain", "with routes"])
+def test_what_is_shown_with_every_default_is_the_same_scenario(load: Load, text: str) -> None:
+    scenario = load(text)
     shown = tomli_w.dumps(with_every_default(scenario))
     assert tomllib.loads(shown)["pool"]["web"]["health"]["fall"] == 3
     assert load(shown).plan() == scenario.plan()

@@ -268,7 +268,7 @@ def lab_plan() -> Callable[..., Plan]:
     """A plan with lab machines a, b, c … that work at once unless told otherwise, without traffic or an end."""
 
     def make(names: str = "ab", service: float = 0.0, workers: int = 8, **changes: Any) -> Plan:
-        pool = {key: changes.pop(key) for key in ("health", "retry", "response_timeout") if key in changes}
+        pool = {key: changes.pop(key) for key in ("health", "passive", "retry", "response_timeout") if key in changes}
         settings: dict[str, Any] = {
             "listeners": (ListenerConfig("front"),),
             "routes": (Route("web"),),

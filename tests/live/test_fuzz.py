@@ -69,11 +69,14 @@ def read_strictly(data: bytes) -> int:
             return count
         data = data[head.end() :]
         fields = head["fields"].lower()
-        lengths, codings = re.findall(rb"^content-length: (.*)\r$", fields, re.M), fields.count(b"transfer-encoding")
-        assert len(lengths) + codings <= 1, f"two ends: {fields!r}"
+        lengths = re.findall(rb"^content-length: (.*)\r$", fields, re.M)
+        codings = re.findall(rb"^transfer-encoding: (.*)\r$", fields, re.M)
+        assert len(lengths) + len(codings) <= 1, f"two ends: {fields!r}"
         assert fields.count(b"x-forwarded-for: 127.0.0.1\r\n") == 1
-        if lengths:
-            data = data[int(lengths[0]) :]
+        length = int(lengths[0]) if lengths else 0
+        if len(data) < length:
+            return count
+        data = data[length:]
         while codings:
             chunk = _CHUNK.match(data)
             if chunk is None:
@@ -156,6 +159,7 @@ def check_that_all_is_well(run: LiveRun, backend: Listener, heard: bytes) -> Non
     assert run.snapshot()[0].backends[0].in_flight == 0
     for connection in backend.read:
         read_strictly(bytes(connection))
+        connection.clear()
     del backend.read[:-1]
 
 

@@ -28,9 +28,11 @@ from lbtutor.core import (
     Fault,
     HealthCheck,
     ListenerConfig,
+    PassiveCheck,
     Plan,
     Remove,
     Request,
+    Retry,
     Seconds,
     SetWeight,
     Traffic,
@@ -38,6 +40,7 @@ from lbtutor.core import (
 from lbtutor.core.events import (
     Arrived,
     Drained,
+    Ejected,
     Ended,
     Event,
     Finished,
@@ -46,6 +49,7 @@ from lbtutor.core.events import (
     OriginChanged,
     Picked,
     Probed,
+    Readmitted,
     Rejected,
     WeightChanged,
 )
@@ -56,7 +60,7 @@ if TYPE_CHECKING:
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 REQUEST = b"GET / HTTP/1.1\r\nHost: lab\r\n\r\n"
-STEPS = (Picked, Rejected, Finished, Probed, HealthChanged, OriginChanged)
+STEPS = (Picked, Rejected, Finished, Probed, HealthChanged, Ejected, Readmitted, OriginChanged)
 
 Serve = Callable[["Script"], "Server"]
 Start = Callable[..., LiveRun]
@@ -221,6 +225,38 @@ def test_a_step_ends_right_behind_the_next_event_that_a_person_sees(watched: Wat
         seen = [event for event in watch.all() if isinstance(event, STEPS)]
         assert len(seen) == step
         assert run.now == pytest.approx(seen[-1].at, abs=0.005)
+
+
+def test_a_step_from_a_pause_in_the_middle_of_things_shows_one_event(watched: Watched, lab_plan: LabPlan) -> None:
+    run, watch = watched(lab_plan("abcd", service=0.3, traffic=(Traffic("front", 20.0),)))
+    watch.until(Finished)
+    for _ in range(10):
+        run.pause()
+        before = len(watch.all(*STEPS))
+        run.step()
+        while not run.paused:
+            run.ended.wait(0.0005)
+        run.snapshot()
+        assert len(watch.all(*STEPS)) == before + 1
+        run.resume()
+        watch.until(Finished, count=len(watch.all(Finished)) + 1)
+
+
+def test_a_readmission_is_a_step_and_needs_no_probe(watched: Watched, lab_plan: LabPlan, connect: Connect) -> None:
+    passive = PassiveCheck(fails=1, eject=Seconds(1))
+    run, watch = watched(lab_plan("ab", passive=passive, retry=Retry(2)))
+    run.act(Fault("crash", "web", "a"))
+    peer = connect(run)
+    peer.send(REQUEST)
+    assert peer.answer()[0] == 200
+    run.pause()
+    (ejected,) = watch.all(Ejected)
+    run.step()
+    while not run.paused:
+        run.ended.wait(0.0005)
+    run.snapshot()
+    assert isinstance(watch.all(*STEPS)[-1], Readmitted)
+    assert run.now >= ejected.until
 
 
 def test_a_step_without_readers_still_ends(start: Start, lab_plan: LabPlan) -> None:

@@ -6,12 +6,27 @@ from collections.abc import Callable
 import msgspec
 import pytest
 
-from lbtutor.core import Act, Backend, ConfigError, Fault, Plan, Seconds, Service
+from lbtutor.core import (
+    Act,
+    Backend,
+    ConfigError,
+    Fault,
+    PassiveCheck,
+    Plan,
+    Redirect,
+    Respond,
+    Route,
+    Seconds,
+    Service,
+    Traffic,
+)
 from lbtutor.core.events import (
+    Answered,
     Arrived,
     ContractBroken,
     Drained,
     Draining,
+    Ejected,
     Ended,
     Event,
     FaultKind,
@@ -22,6 +37,7 @@ from lbtutor.core.events import (
     Picked,
     Probed,
     ProbeSent,
+    Readmitted,
     Rejected,
 )
 from lbtutor.core.health import HealthCheck
@@ -193,6 +209,17 @@ def test_every_arrival_ends_exactly_once(make_plan: MakePlan, play: Play) -> Non
         "no answer in time",
         "the client left first",
     }
+
+
+def test_answers_by_a_route_are_ends_too(make_plan: MakePlan, play: Play) -> None:
+    closed = Route(respond=Respond(503), path="/closed")
+    homeless = Route(redirect=Redirect("https://{host}/"), path="/old")
+    traffic = tuple(Traffic("front", 10, "poisson", path=path) for path in ("/", "/closed", "/old"))
+    plan = msgspec.structs.replace(make_plan(lasts=5), routes=(Route("web"), closed, homeless), traffic=traffic)
+    trace = play(plan)
+    ends = [*finals(trace), *(event for event in trace if isinstance(event, Rejected | Answered))]
+    assert sorted(event.request for event in ends) == [event.request for event in trace if isinstance(event, Arrived)]
+    assert {type(event): event.status for event in ends} == {Finished: 200, Answered: 503, Rejected: 400}
 
 
 def test_requests_under_way_at_the_end_may_end(make_plan: MakePlan, play: Play) -> None:
@@ -562,3 +589,18 @@ def test_a_backend_that_is_somebodys_server_cannot_be_simulated(make_plan: MakeP
     plan = msgspec.structs.replace(make_plan("ab"), machines=())
     with pytest.raises(ConfigError, match=r"pool web needs a machine web/a.*known: none.*not servers at an `address`"):
         simulate(plan, None)
+
+
+def test_an_ejection_ends_on_time_without_any_probe(make_plan: MakePlan, play: Play) -> None:
+    plan = make_plan("ab", acts=[befalls("crash", "a", 1.01), befalls("heal", "a", 6.01)], lasts=12)
+    check = PassiveCheck(fails=2, window=Seconds(5), eject=Seconds(2.05))
+    plan = msgspec.structs.replace(plan, pools=(msgspec.structs.replace(plan.pools[0], passive=check),))
+    events = play(plan)
+    out = [event for event in events if isinstance(event, Ejected)]
+    back = [event for event in events if isinstance(event, Readmitted)]
+    assert [event.until - event.at for event in out] == pytest.approx([2.05, 4.1])
+    assert [event.at for event in back] == [event.until for event in out]
+    for begin, end in zip(out, back, strict=True):
+        assert not any(
+            isinstance(event, Picked) and event.backend == "a" and begin.at < event.at < end.at for event in events
+        )

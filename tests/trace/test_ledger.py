@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-from lbtutor.core.events import Event, FaultKind, Finished, Health, HealthChanged, OriginChanged, Picked, Why
+from lbtutor.core.events import (
+    Ejected,
+    Event,
+    FaultKind,
+    Finished,
+    Health,
+    HealthChanged,
+    OriginChanged,
+    Picked,
+    Readmitted,
+    Why,
+)
 from lbtutor.trace.ledger import Failure, Ledger, Loss
 
 
@@ -145,3 +156,49 @@ def test_each_machine_has_its_own_account() -> None:
     a, b = failures(befell(1.0, "crash", "a"), befell(1.0, "crash", "b"), believed(2.0, "down", "b"), picked(3.0, 1))
     assert (a.backend, a.detection, a.sent) == ("a", None, [1])
     assert (b.backend, b.detection, b.sent) == ("b", 1.0, [])
+
+
+def ejected(at: float, until: float, backend: str = "a") -> Ejected:
+    return Ejected(at, "web", backend, until, "5 attempts in a row failed")
+
+
+def readmitted(at: float, backend: str = "a") -> Readmitted:
+    return Readmitted(at, "web", backend)
+
+
+def test_an_ejection_notices_a_failure_too_and_a_readmission_forgives_it() -> None:
+    (failure,) = failures(befell(1.0, "error"), ejected(3.0, 33.0), befell(20.0, "heal"), readmitted(33.0))
+    assert (failure.detection, failure.healed_at, failure.trusted_at) == (2.0, 20.0, 33.0)
+    assert failure.over
+
+
+def test_who_is_readmitted_too_early_costs_more_requests() -> None:
+    (failure,) = failures(
+        befell(1.0, "error"),
+        picked(1.5, 1),
+        ended(1.6, 1, "answered 500"),
+        ejected(1.6, 31.6),
+        readmitted(31.6),
+        picked(32.0, 2),
+        ended(32.1, 2, "answered 500"),
+        ejected(32.1, 92.1),
+    )
+    assert failure.lost == (1, 2)
+    assert failure.detected_at == 1.6, "the first time is what counts"
+    assert not failure.over
+
+
+def test_who_is_both_ejected_and_down_is_trusted_when_neither_holds_any_more() -> None:
+    events: list[Event] = [
+        befell(1.0, "error"),
+        ejected(2.0, 32.0),
+        believed(3.0, "down"),
+        befell(4.0, "heal"),
+        believed(8.0, "up"),
+    ]
+    (failure,) = failures(*events)
+    assert failure.trusted_at is None
+    (failure,) = failures(*events, readmitted(32.0))
+    assert failure.trusted_at == 32.0
+    (failure,) = failures(*events[:-1], readmitted(32.0), believed(40.0, "up"))
+    assert failure.trusted_at == 40.0

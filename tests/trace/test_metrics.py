@@ -10,6 +10,7 @@ import pytest
 
 from lbtutor.core.balancer import Balancer
 from lbtutor.core.events import (
+    Answered,
     Arrived,
     Ended,
     Event,
@@ -156,6 +157,22 @@ def test_memory_depends_on_the_requests_under_way_and_not_on_how_many_there_were
     assert metrics.requests.ok == 3000
     assert len(metrics._arrived_at) == 0
     assert len(metrics.history(now=300.0, window=1e9)) <= 11
+
+
+def test_what_the_balancer_answers_by_a_route_is_ok_and_has_no_latency() -> None:
+    told: list[Event] = [
+        arrived(1, 1.0),
+        Answered(1.0, 1, 308, "a redirect"),
+        arrived(2, 1.1),
+        Answered(1.1, 2, 503, "closed today"),
+    ]
+    metrics = folded(told)
+    counts = metrics.requests
+    assert (counts.total, counts.ok, counts.failed, counts.rejected, counts.under_way) == (2, 1, 1, 0, 0)
+    assert metrics.errors_by_kind == {"answered 503": 1}
+    assert metrics.latency.count == 0
+    assert metrics.error_share(2.0) == 0.5
+    assert len(metrics._arrived_at) == 0
 
 
 def test_the_counts_of_a_real_balancers_trace_agree_with_the_balancer() -> None:

@@ -9,12 +9,14 @@ import pytest
 
 from lbtutor.core.balancer import Balancer
 from lbtutor.core.events import (
+    Answered,
     Arrived,
     Candidate,
     ContractBroken,
     Disabled,
     Drained,
     Draining,
+    Ejected,
     Enabled,
     Ended,
     Event,
@@ -27,7 +29,9 @@ from lbtutor.core.events import (
     Picked,
     Probed,
     ProbeSent,
+    Readmitted,
     Rejected,
+    Routed,
     WeightChanged,
     Why,
 )
@@ -56,6 +60,14 @@ SENTENCES: list[tuple[Event, str]] = [
     (
         Rejected(0.0, 3, 404, "no route for /x", None, ()),
         "r3 is answered 404 by the balancer: no route for /x",
+    ),
+    (
+        Routed(0.0, 12, "/api (split: green, 10 of 100)", "green", "the longer path, before /"),
+        "r12 takes route /api (split: green, 10 of 100) → pool green: the longer path, before /",
+    ),
+    (
+        Answered(0.0, 3, 308, "a redirect for /old (no other route matches)"),
+        "r3 is answered 308 by the balancer: a redirect for /old (no other route matches)",
     ),
     (finished(Outcome.answered(200)), "r7 ← srv-2: answered 200 in 412 ms"),
     (finished(Outcome.answered(500), 1.34), "r7 ← srv-2: answered 500 in 1.3 s"),
@@ -91,6 +103,11 @@ SENTENCES: list[tuple[Event, str]] = [
         HealthChanged(0.0, "web", "srv-2", "unchecked", "up", "one probe passed: 200"),
         "srv-2 is up: one probe passed: 200",
     ),
+    (
+        Ejected(9.5, "web", "srv-2", 69.5, "5 attempts in a row failed, the last with: answered 500"),
+        "srv-2 is ejected for 60 s: 5 attempts in a row failed, the last with: answered 500",
+    ),
+    (Readmitted(0.0, "web", "srv-2"), "srv-2 is readmitted: its time is over, its failures are forgotten"),
     (Joined(0.0, "web", "srv-2", 1.0, "up"), "srv-2 joins pool web, weight 1, believed up"),
     (Joined(0.0, "web", "srv-2", 0.5, "unchecked"), "srv-2 joins pool web, weight 0.5, not checked yet"),
     (Left(0.0, "web", "srv-2", 1), "srv-2 leaves pool web with 1 request in flight"),

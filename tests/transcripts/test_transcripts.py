@@ -5,11 +5,17 @@ dashes, and the lines that followed; a blank line ends it. The commands:
 
     pool NAME ALGORITHM a b:2 …      the stage: a balancer with this pool; first of all
          [health=2s timeout=1s rise=2 fall=3 initial=unchecked] [retry=2] [all_down=fail_open]
-    request [x3] [from=ADDRESS]      so many requests arrive now and stay open
+         [passive=5 window=10s eject=30s max_ejected=0.5]
+    beside NAME ALGORITHM a b:2 …    another pool, and nothing told of it
+    route [to=POOL | split=POOL:90,POOL:10 | respond=STATUS | redirect=TO]
+          [path= exact= host= method=] [header=NAME:VALUE]
+                                     a route; the first takes the place of the one that leads to the first pool
+    request [x3] [from=ADDRESS] [path= host= method=] [header=NAME:VALUE]
+                                     so many requests arrive now and stay open
     serve [x3] [takes=20ms]          so many, one after the other, each answered before the next
     finish r1 OUTCOME                200, 500, refused, timed_out …
     wait 5s                          time passes; probes are sent, and answered by the machines
-    crash|hang|heal NAME             befalls a machine; `serve` and `wait` then see it
+    crash|hang|err|heal NAME         befalls a machine; `serve` and `wait` then see it
     drain|disable|enable|remove NAME, add NAME[:WEIGHT], weight NAME WEIGHT
 
 Any command takes `only=KIND,KIND` and then shows only events of these kinds.
@@ -27,8 +33,10 @@ from typing import Any, cast
 import pytest
 
 from lbtutor.core.algorithms import Algorithm
+from lbtutor.core.answers import Redirect, Respond
 from lbtutor.core.backend import Backend
 from lbtutor.core.balancer import Balancer
+from lbtutor.core.ejection import PassiveCheck
 from lbtutor.core.events import Event, FaultKind, OriginChanged
 from lbtutor.core.health import HealthCheck
 from lbtutor.core.messages import (
@@ -81,6 +89,18 @@ class Inventive:
 LEARNERS: dict[str, type[Algorithm]] = {kind.__name__: kind for kind in (Silent, Raises, Inventive)}
 
 
+_OUTCOMES: dict[FaultKind | None, Outcome] = {
+    None: Outcome.answered(200),
+    "crash": Outcome.failed("refused"),
+    "error": Outcome.answered(500),
+}
+_PROBES: dict[FaultKind | None, ProbeResult] = {
+    None: ProbeResult(True, "200"),
+    "crash": ProbeResult(False, "connection refused"),
+    "error": ProbeResult(False, "500"),
+}
+
+
 class Stage:
     """Plays commands on a balancer and collects what it reports."""
 
@@ -106,18 +126,40 @@ class Stage:
 
     def _pool(self, name: str, algorithm: str, *members: str, **options: str) -> None:
         check = {key: options.pop(key) for key in ("health", "timeout", "rise", "fall", "initial") if key in options}
+        thrown = {key: options.pop(key) for key in ("passive", "window", "eject", "max_ejected") if key in options}
         config = PoolConfig(
             name,
             algorithm="round_robin" if algorithm in LEARNERS else algorithm,
             backends=tuple(map(_member, members)),
             health=_health(**check) if check else None,
             retry=Retry(int(options.pop("retry", 1))),
+            passive=_passive(**thrown) if thrown else None,
             **cast("Any", options),
         )
-        learners = {name: LEARNERS[algorithm]()} if algorithm in LEARNERS else {}
+        self._learners = {name: LEARNERS[algorithm]()} if algorithm in LEARNERS else {}
         self._pool_name = name
+        self._pools = [config]
+        self._routes: list[Route] = []
+        self._build()
+
+    def _beside(self, name: str, algorithm: str, *members: str) -> None:
+        self._pools.append(PoolConfig(name, algorithm, tuple(map(_member, members))))
+        self._build()
+        self.events = []
+
+    def _route(self, **words: str) -> None:
+        self._routes.append(_route(**words))
+        self._build()
+        self.events = []
+
+    def _build(self) -> None:
         self._balancer = Balancer(
-            [config], [Route(name)], rng=Random(1), report=self._report, now=self.now, algorithms=learners
+            self._pools,
+            self._routes or [Route(self._pool_name)],
+            rng=Random(1),
+            report=self._report,
+            now=self.now,
+            algorithms=self._learners,
         )
 
     def _report(self, event: Event) -> None:
@@ -126,7 +168,16 @@ class Stage:
     def _request(self, times: str = "x1", **options: str) -> list[Forward]:
         made = []
         for _ in range(int(times.removeprefix("x"))):
-            request = Request(id=next(self._numbers), at=self.now, client=options.get("from", "127.0.1.1"))
+            header, _, value = options.get("header", "").partition(":")
+            request = Request(
+                next(self._numbers),
+                self.now,
+                options.get("from", "127.0.1.1"),
+                method=options.get("method", "GET"),
+                host=options.get("host", ""),
+                path=options.get("path", "/"),
+                headers={header.lower(): value},
+            )
             decision = self._balancer.arrive(request)
             if isinstance(decision, Forward):
                 made.append(decision)
@@ -144,7 +195,7 @@ class Stage:
                 return
             if fault is None:
                 self._advance(takes)
-            outcome = Outcome.failed("refused") if fault == "crash" else Outcome.answered(200)
+            outcome = _OUTCOMES[fault]
             forward = self._balancer.finish(forward.request, outcome, self.now)
 
     def _finish(self, request: str, outcome: str) -> None:
@@ -176,11 +227,10 @@ class Stage:
         if fault == "hang":
             heapq.heappush(self._hanging, (self.now + probe.timeout, id(probe), probe))
         else:
-            result = ProbeResult(False, "connection refused") if fault == "crash" else ProbeResult(True, "200")
-            self._balancer.probed(probe.backend, result, self.now)
+            self._balancer.probed(probe.backend, _PROBES[fault], self.now)
 
-    def _befall(self, name: str, fault: FaultKind) -> None:
-        self.events.append(OriginChanged(self.now, self._pool_name, name, fault, 0.0, "timeline"))
+    def _befall(self, name: str, fault: FaultKind, amount: float = 0.0) -> None:
+        self.events.append(OriginChanged(self.now, self._pool_name, name, fault, amount, "timeline"))
         if fault == "heal":
             del self._broken[name]
         else:
@@ -191,6 +241,9 @@ class Stage:
 
     def _hang(self, name: str) -> None:
         self._befall(name, "hang")
+
+    def _err(self, name: str) -> None:
+        self._befall(name, "error", 1.0)
 
     def _heal(self, name: str) -> None:
         self._befall(name, "heal")
@@ -217,6 +270,27 @@ class Stage:
         self._command(SetWeight(self._pool_name, name, float(weight)))
 
 
+def _route(
+    to: str = "",
+    split: str = "",
+    respond: str = "",
+    redirect: str = "",
+    header: str = "",
+    exact: str = "",
+    **words: Any,
+) -> Route:
+    weights = dict(share.split(":") for share in split.split(",")) if split else None
+    return Route(
+        to,
+        **words,
+        exact=bool(exact),
+        header=dict([header.split(":")]) if header else {},
+        split=None if weights is None else {pool: float(weight) for pool, weight in weights.items()},
+        respond=Respond(int(respond)) if respond else None,
+        redirect=Redirect(redirect, 308) if redirect else None,
+    )
+
+
 def _member(text: str) -> BackendConfig:
     name, _, weight = text.partition(":")
     return BackendConfig(name, weight=float(weight or 1))
@@ -230,6 +304,10 @@ def _health(health: str, timeout: str = "1s", rise: str = "2", fall: str = "3", 
         fall=int(fall),
         initial=cast("Any", initial),
     )
+
+
+def _passive(passive: str = "5", window: str = "10s", eject: str = "30s", max_ejected: str = "0.5") -> PassiveCheck:
+    return PassiveCheck(int(passive), Seconds.parse(window), Seconds.parse(eject), float(max_ejected))
 
 
 def played(story: str) -> str:

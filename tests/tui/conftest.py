@@ -111,18 +111,37 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
+class Hands(Pilot[None]):
+    """Presses keys beside real traffic.
+
+    Textual's pilot waits after each key until the process is idle. With traffic on the stage it never is, and each key
+    would cost seconds; here a key has done its work when all message queues have been worked off three times: the
+    app's (which hands it to the screen), the screen's (which acts), and those of the widgets (which show it).
+    """
+
+    async def press(self, *keys: str) -> None:
+        for key in keys:
+            await super().press(key)
+            for _ in range(3):
+                await self._wait_for_screen()
+
+
+async def _give_way(min_sleep: float = 0.0, max_sleep: float = 0.0) -> None:
+    await asyncio.sleep(0.001)
+
+
 @pytest.fixture
-def play(lesson: Lesson, state: Path) -> Play:
+def play(lesson: Lesson, state: Path, monkeypatch: pytest.MonkeyPatch) -> Play:
     """Run a script against the lesson in a terminal of that size; answers the app, which has ended by then."""
+    monkeypatch.setattr("textual.app.wait_for_idle", _give_way)
 
     def play_(script: Script, size: tuple[int, int] = (120, 40), step: str | None = None) -> LbtutorApp:
         app = LbtutorApp(lesson, Progress.load(), step=step)
 
         async def go() -> None:
-            async with app.run_test(size=size) as pilot:
-                screen = app.screen_stack[0]
-                assert isinstance(screen, LessonScreen)
-                await script(pilot, screen)
+            async with app.run_test(size=size):
+                (screen,) = (screen for screen in app.screen_stack if isinstance(screen, LessonScreen))
+                await script(Hands(app), screen)
 
         asyncio.run(go())
         return app

@@ -28,7 +28,7 @@ def test_the_ascii_set_is_ascii() -> None:
 def test_the_safe_set_can_be_shown_by_the_linux_console() -> None:
     """WGL4 extends code page 437, which every console font has, by letters and a few shapes."""
     shapes = "".join(getattr(SAFE, field.name) for field in fields(SAFE) if field.name != "name")
-    wgl4 = set("●○◘◦■×♦◊·→←█░…►┌┐┘└─│▄ ")
+    wgl4 = set("●○◘◦■▲×♦◊·→←█░…►┌┐┘└─│▄ ")
     assert set(shapes) <= wgl4
 
 

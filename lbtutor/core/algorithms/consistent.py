@@ -282,7 +282,7 @@ class Rendezvous:
     def _scores(self, request: Request, backends: tuple[Backend, ...]) -> list[float]:
         key = _bytes(request.key or request.client)
         hashes = self._hashes_begun(request, backends)
-        return [_score(begun, key, backend.weight) for begun, backend in zip(hashes, backends, strict=True)]
+        return [weighted_score(begun, key, backend.weight) for begun, backend in zip(hashes, backends, strict=True)]
 
     def _hashes_begun(self, request: Request, backends: tuple[Backend, ...]) -> list[blake2b]:
         """For each backend a hash that has taken in its name and waits for the key."""
@@ -294,8 +294,11 @@ class Rendezvous:
         return begun
 
 
-def _score(begun: blake2b, key: bytes, weight: float) -> float:
-    """The weighted score of one backend, above 0; 52 bits of the hash, so that neither 0 nor 1 comes out."""
+def weighted_score(begun: blake2b, key: bytes, weight: float) -> float:
+    """The score for `key` of the one whose name `begun` has taken in, above 0.
+
+    52 bits of the hash, so that neither 0 nor 1 comes out.
+    """
     whole = begun.copy()
     whole.update(key)
     hashed = (int.from_bytes(whole.digest(), "big") >> 12) + 0.5

@@ -22,6 +22,8 @@ _DIM = "$foreground 60%"
 _TONES = {"ask": "$primary", "plain": "$secondary", "right": "$success", "wrong": "$warning", "broken": "$error"}
 _BETWEEN = "   "
 
+_FEW_LINES = 2
+
 _ROOMY = 100
 """Columns from which on the head bar has room for more than words."""
 
@@ -115,7 +117,7 @@ def cue_lines(cue: Cue, width: int) -> Content:
     """What to do now: the question with its choices, on one line where they fit, or the goals, and how to go on."""
     head = Content.styled(cue.head, f"bold {_TONES[cue.tone]}")
     lines = (Content.assemble(head, f"  {cue.says}") if cue.says else head).wrap(width)
-    lines += _flow([Content.assemble((choice.key, _KEY), f" {choice.text}") for choice in cue.choices], width)
+    lines += _choices(cue, width)
     lines += [_goal(goal) for goal in cue.goals]
     then = Content(_BETWEEN).join(_way(way) for way in cue.then)
     if cue.then and lines[-1].cell_length + len(_BETWEEN) + then.cell_length <= width:
@@ -125,16 +127,17 @@ def cue_lines(cue: Cue, width: int) -> Content:
     return Content("\n").join(lines)
 
 
-def _flow(pieces: list[Content], width: int) -> list[Content]:
-    """As many on a line as fit."""
-    lines: list[Content] = []
-    for piece in pieces:
-        joined = Content(_BETWEEN).join((lines[-1], piece)) if lines else piece
-        if lines and joined.cell_length <= width:
-            lines[-1] = joined
+def _choices(cue: Cue, width: int) -> list[Content]:
+    """In one line or two where they fit, else each in a line of its own."""
+    choices = [Content.assemble((choice.key, _KEY), f" {choice.text}") for choice in cue.choices]
+    flowing: list[Content] = []
+    for choice in choices:
+        joined = Content(_BETWEEN).join((*flowing[-1:], choice))
+        if flowing and joined.cell_length <= width:
+            flowing[-1] = joined
         else:
-            lines.append(piece)
-    return lines
+            flowing.append(choice)
+    return flowing if len(flowing) <= _FEW_LINES else choices
 
 
 def _way(way: str) -> Content:

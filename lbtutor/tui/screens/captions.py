@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from lbtutor.core.events import (
     Disabled,
     Draining,
+    Ejected,
     Enabled,
     Ended,
     Event,
@@ -18,6 +19,7 @@ from lbtutor.core.events import (
     Missed,
     OriginChanged,
     Probed,
+    Readmitted,
     Rejected,
 )
 from lbtutor.tui.screens.watched import Line
@@ -26,35 +28,51 @@ _SPOKEN_STAYS = 4.0
 _TOLD_STAYS = 1.5
 """Seconds of wall time: what answers a key stays longer than what merely happened."""
 
+_NOTABLE = (
+    HealthChanged,
+    Ejected,
+    Readmitted,
+    OriginChanged,
+    Draining,
+    Disabled,
+    Enabled,
+    Rejected,
+    Missed,
+    Ended,
+)
+
 
 class Captions:
     """One sentence at a time; `now` is wall time in seconds."""
 
     def __init__(self) -> None:
         self.text = ""
+        self._next = ""
         self._until = 0.0
 
     def say(self, sentence: str, now: float) -> None:
         """Answer the learner, at once."""
-        self.text, self._until = sentence, now + _SPOKEN_STAYS
+        self.text, self._next, self._until = sentence, "", now + _SPOKEN_STAYS
 
     def clear(self) -> None:
         """Say nothing until something happens."""
-        self.text, self._until = "", 0.0
+        self.text, self._next, self._until = "", "", 0.0
 
     def hush(self) -> None:
         """The learner asked for the next event: nothing stands in its way."""
         self._until = 0.0
 
     def follow(self, lines: Sequence[Line], now: float, *, moving: bool) -> None:
-        """Take the newest sentence worth telling, unless the present one has not stood long enough."""
-        telling = [line for line in lines if _notable(line.event)] if moving else lines
-        if telling and now >= self._until:
-            self.text = telling[-1].says
+        """Take the newest sentence worth telling, as soon as the present one has stood long enough."""
+        for line in lines:
+            if not moving or _notable(line.event):
+                self._next = line.says
+        if self._next and now >= self._until:
+            self.text, self._next = self._next, ""
             self._until = now + _TOLD_STAYS if moving else 0.0
 
 
 def _notable(event: Event) -> bool:
     if isinstance(event, Probed):
         return event.count > 0
-    return isinstance(event, (HealthChanged, OriginChanged, Draining, Disabled, Enabled, Rejected, Missed, Ended))
+    return isinstance(event, _NOTABLE)

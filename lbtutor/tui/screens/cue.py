@@ -12,9 +12,10 @@ One table of cases, the first that holds wins:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple
 
+from lbtutor.core.events import FaultKind
 from lbtutor.course.goals import HealthyAgain, Struck
 from lbtutor.course.lesson import Choice, Feedback, GoalState, Question
 from lbtutor.course.session import LessonSession
@@ -45,21 +46,28 @@ def review(question: Question, lesson: str, feedback: Feedback | None) -> Cue:
     return _judged(feedback)._replace(then=("n: go on",))
 
 
-def of_step(session: LessonSession, servers: Sequence[str]) -> Cue:
-    """What this step of the lesson asks for; `servers` are the backends' labels in the order of the number keys."""
+def of_step(session: LessonSession, servers: Sequence[str], faults: Mapping[str, FaultKind]) -> Cue:
+    """What this step of the lesson asks for.
+
+    `servers` are the backends' labels in the order of the number keys, `faults` what has befallen their machines.
+    """
     step, feedback, goals = session.step, session.feedback, session.goals
     if step.question is not None and feedback is None:
         return Cue("ask", "Predict" if step.kind == "predict" else "Question", step.question.ask, step.question.choices)
-    if feedback is not None:
+    if step.question is not None and feedback is not None:
         again = feedback.right is False and step.kind != "predict"
-        ways = (*_hands(session, servers), *(("a-d: answer again",) if again else ()), *_onward(session))
+        ways = (
+            *_hands(session, servers, faults),
+            *((f"{_letters(step.question)}: answer again",) if again else ()),
+            *_onward(session),
+        )
         return _judged(feedback)._replace(goals=() if all(goal.done for goal in goals) else goals, then=ways)
     if step.task is not None:
         done = all(goal.done for goal in goals)
-        ways = (*_hands(session, servers), *_onward(session))
+        ways = (*_hands(session, servers, faults), *_onward(session))
         return Cue("right" if done else "ask", "Done" if done else "Task", step.task.says, goals=goals, then=ways)
     predicted = session.prediction
-    says = "" if predicted is None else f"You predicted: {predicted.choice.text}."
+    says = "" if predicted is None else f"You predicted: {predicted.choice.text.rstrip('.')}."
     return Cue("plain", step.title, says, then=_onward(session))
 
 
@@ -70,19 +78,23 @@ def _judged(feedback: Feedback) -> Cue:
     return Cue(tone, head, says)
 
 
-def _hands(session: LessonSession, servers: Sequence[str]) -> tuple[str, ...]:
+def _hands(session: LessonSession, servers: Sequence[str], faults: Mapping[str, FaultKind]) -> tuple[str, ...]:
     """The key for the first goal that is still open, where a key does it."""
     conditions = () if session.step.task is None else tuple(goal.condition for goal in session.step.task.goals)
-    still_open = [c for c, goal in zip(conditions, session.goals, strict=False) if not goal.done]
+    still_open = [each for each, goal in zip(conditions, session.goals, strict=False) if not goal.done]
     match still_open[:1]:
         case [Struck(fault="slow", backend=label)] if label in servers:
             return (f"s {servers.index(label) + 1}: slow {_name(label)} down",)
         case [Struck(backend=label)] if label in servers:
             return (f"{servers.index(label) + 1}: crash {_name(label)}",)
-        case [HealthyAgain(healthy_again=label)] if label in servers:
+        case [HealthyAgain(healthy_again=label)] if label in servers and faults.get(label, "heal") != "heal":
             return (f"{servers.index(label) + 1}: heal {_name(label)}",)
         case _:
             return ()
+
+
+def _letters(question: Question) -> str:
+    return f"{question.choices[0].key}-{question.choices[-1].key}"
 
 
 def _name(label: str) -> str:
@@ -94,4 +106,7 @@ def _onward(session: LessonSession) -> tuple[str, ...]:
         return ()
     if session.index + 1 < len(session.steps):
         return ("n: next step",)
-    return ("the lesson is done", "h: other lessons", "q: leave") if session.finished else ("n: finish the lesson",)
+    if session.step in session.left:
+        return ("n: finish the lesson",)
+    skipped = ", ".join(step.title for step in session.left)
+    return (f"still open: {skipped}",) if skipped else ("the lesson is done", "h: other lessons", "q: leave")

@@ -11,19 +11,19 @@ from typing import ClassVar
 
 from textual.binding import BindingType
 
+from lbtutor.core import LbtutorError
 from lbtutor.tui.keymap import bindings
 from lbtutor.tui.screens.record import RecordView
 from lbtutor.tui.screens.view import LessonView
 from lbtutor.tui.screens.watched import WatchedRun
+
+_SLOW_WHICH = "Slow which server? Press its number."
 
 
 class LessonScreen(LessonView):
     """One lesson being learnt."""
 
     BINDINGS: ClassVar[list[BindingType]] = [*bindings()]
-
-    _slow_which = False
-    """Whether the next number names a server to slow down."""
 
     # -- keys: the clock ------------------------------------------------------------------------------------------
 
@@ -77,10 +77,12 @@ class LessonScreen(LessonView):
     # -- keys: the servers ----------------------------------------------------------------------------------------
 
     def action_crash(self, number: int) -> None:
-        slow, self._slow_which = self._slow_which, False
+        slow = self.captions.text == _SLOW_WHICH  # the number is the answer for as long as the question stands there
         labels = self.stage.backends()
+        if self._cannot_run():
+            return
         if number > len(labels):
-            self.say(f"There is no server {number}." if labels else "There is no server on the stage yet.")
+            self.say(f"There is no server {number}.")
         elif slow:
             self._do(WatchedRun.toggle_slow, labels[number - 1])
         else:
@@ -88,8 +90,7 @@ class LessonScreen(LessonView):
 
     def action_slow(self) -> None:
         if self.stage.selected is None:
-            self._slow_which = True
-            self.say("Slow which server? Press its number.")
+            self.say(_SLOW_WHICH)
         else:
             self._do(WatchedRun.toggle_slow, self.stage.selected)
 
@@ -100,9 +101,13 @@ class LessonScreen(LessonView):
             self._do(WatchedRun.toggle_drain, self.stage.selected)
 
     def _do(self, what: Callable[[WatchedRun, str], str], label: str) -> None:
-        if not self._cannot_run() and self.theatre.run is not None:
-            self._to_stage()
+        if self._cannot_run() or self.theatre.run is None:
+            return
+        self._to_stage()
+        try:
             self.say(what(self.theatre.run, label))
+        except LbtutorError as error:  # the backend has left the pool, say
+            self.say(str(error))
 
     def action_select(self, by: int) -> None:
         labels = self.stage.backends()
@@ -202,6 +207,7 @@ class LessonScreen(LessonView):
     def action_why(self) -> None:
         if self._panel != "why" and self.theatre.run is not None and not self.theatre.run.over:
             self.theatre.stop_by_hand(stopped=True)
+        self._reading = False
         self._open("why")
         self.query_one("#why", RecordView).show(self.theatre.run.last_pick if self.theatre.run else None)
 

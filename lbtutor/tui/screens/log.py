@@ -20,7 +20,7 @@ from textual.reactive import reactive
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
-from lbtutor.core.events import Event, Finished, HealthChanged, OriginChanged, Probed, Rejected
+from lbtutor.core.events import Ejected, Event, Finished, HealthChanged, OriginChanged, Probed, Readmitted, Rejected
 from lbtutor.tui.glyphs import Glyphs
 from lbtutor.tui.screens.record import RecordView
 from lbtutor.tui.screens.watched import Line
@@ -95,15 +95,24 @@ class EventList(ScrollView, can_focus=True):
         if self._following:
             self.cursor = len(self._lines) - 1
 
-    def _resize(self) -> None:
-        self.virtual_size = Size(self.size.width, len(self._lines))
-        self.refresh()
+    def on_show(self) -> None:
+        self._resize()
+        self.watch_cursor()
 
-    def watch_cursor(self, cursor: int) -> None:
-        if self.is_mounted and self.chosen is not None:
-            self.scroll_to_region(Region(0, cursor, 1, 1), animate=False, force=True)
+    def _resize(self) -> None:
+        """Let the scroll bar know how long the list is; that lays the screen out anew, so not while it is hidden."""
+        if self.size.area:
+            self.virtual_size = Size(self.size.width, len(self._lines))
             self.refresh()
-            self.post_message(self.Chosen(self._lines[cursor], by_hand=not self._following))
+
+    def watch_cursor(self) -> None:
+        if self.size.area and self.chosen is not None:
+            self._find_cursor()
+            self.refresh()
+            self.post_message(self.Chosen(self.chosen, by_hand=not self._following))
+
+    def _find_cursor(self) -> None:
+        self.scroll_to_region(Region(0, self.cursor, 1, 1), animate=False, force=True)
 
     def action_move(self, by: int) -> None:
         self._go(self.cursor + by)
@@ -140,9 +149,9 @@ class EventList(ScrollView, can_focus=True):
 
 def _tone(event: Event) -> str:
     match event:
-        case Finished(ok=False) | Rejected() | Probed(ok=False) | HealthChanged(now="down"):
+        case Finished(ok=False) | Rejected() | Probed(ok=False) | HealthChanged(now="down") | Ejected():
             return "bad"
-        case HealthChanged():
+        case HealthChanged() | Readmitted():
             return "good"
         case OriginChanged():
             return "change"

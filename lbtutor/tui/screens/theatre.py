@@ -17,7 +17,7 @@ from textual.containers import Horizontal, Vertical
 from textual.message import Message
 from textual.timer import Timer
 
-from lbtutor.core import EnvironmentFault, Event, Plan
+from lbtutor.core import Event, LbtutorError, Plan
 from lbtutor.core.workload import client_address
 from lbtutor.tui.glyphs import Glyphs
 from lbtutor.tui.screens.pace import BROWSER, LADDER, Pace, waiting_writes
@@ -38,7 +38,7 @@ _LIVELY = 0.5
 _WINDOW = 3.0
 """Scenario seconds over which the charts' numbers are taken."""
 
-_CHARTS = (("throughput", "req/s"), ("latency p95", "ms"), ("errors", "%"))
+_CHARTS = (("throughput", "req/s"), ("latency", "ms p95"), ("errors", "%"))
 """Title and unit of each."""
 
 _WHOLE = 100.0
@@ -81,6 +81,7 @@ class Theatre(Vertical):
         self._next_look = 0.0
         self._lively_until = 0.0
         self._lock = asyncio.Lock()
+        self._beginnings: set[asyncio.Task[None]] = set()
 
     def compose(self) -> ComposeResult:
         self.stage.reduced_motion = self._calm
@@ -97,6 +98,11 @@ class Theatre(Vertical):
         await self.end()
 
     @property
+    def frame_rate(self) -> int:
+        """Frames a second at present."""
+        return self._rate
+
+    @property
     def slowed(self) -> bool:
         """Whether the terminal cannot keep up with the usual frame rate."""
         return self._pace.slowed
@@ -107,42 +113,44 @@ class Theatre(Vertical):
         """Stop what runs and start this; it stands at 0 until the clock may run."""
         self._wanted = plan
         self.stopped_by_hand = False
-        self.run_worker(self._begin(plan), group="run", exit_on_error=False)
+        leaving, self.run = self.run, None
+        # No worker: Textual cancels those when the program ends, and a run that is just starting would be left behind.
+        beginning = asyncio.create_task(self._begin(plan, leaving))
+        self._beginnings.add(beginning)
+        beginning.add_done_callback(self._beginnings.discard)
 
-    async def _begin(self, plan: Plan) -> None:
+    async def _begin(self, plan: Plan, leaving: WatchedRun | None) -> None:
         async with self._lock:
-            await self._end()
-            run = WatchedRun(plan, speed=self._factor, ascii_only=self._glyphs.name == "ascii")
+            await self._stop(leaving)
             try:
-                await asyncio.to_thread(run.start)
-            except EnvironmentFault as fault:
-                self.post_message(self.Failed(str(fault)))
-                return
+                await self._start(plan)
+            except LbtutorError as error:
+                self.post_message(self.Failed(str(error)))
             except Exception as error:  # noqa: BLE001  whatever breaks over there, the lesson's text and questions go on
-                self.post_message(self.Failed(f"the run could not start: {type(error).__name__}: {error}"))
-                return
-            if self._wanted is not plan:
-                await self._stop(run)
-                return
-            self.run = run
-            self._let = False
-            self._dress(plan)
-            self.keep_time()
+                self.post_message(self.Failed(f"The run could not start: {type(error).__name__}: {error}"))
+
+    async def _start(self, plan: Plan) -> None:
+        run = WatchedRun(plan, speed=self._factor, ascii_only=self._glyphs.name == "ascii")
+        await asyncio.to_thread(run.start)
+        if self._wanted is not plan:  # the learner has gone on meanwhile
+            await self._stop(run)
+            return
+        self.run = run
+        self._let = False
+        self._dress(plan)
+        self.keep_time()
 
     async def end(self) -> None:
         """Stop the run, if there is one, and wait until its thread is gone."""
         self._wanted = None
         async with self._lock:
-            await self._end()
+            leaving, self.run = self.run, None
+            await self._stop(leaving)
 
-    async def _end(self) -> None:
-        run, self.run = self.run, None
-        if run is not None:
-            await self._stop(run)
-
-    async def _stop(self, run: WatchedRun) -> None:
+    async def _stop(self, run: WatchedRun | None) -> None:
         try:
-            await asyncio.to_thread(run.stop)
+            if run is not None:
+                await asyncio.to_thread(run.stop)
         except Exception as error:  # noqa: BLE001  the run is over; that it broke is worth knowing, not worth dying of
             self.log.error(f"the run broke: {error!r}")
 
@@ -151,7 +159,7 @@ class Theatre(Vertical):
         most = max((traffic.clients for traffic in plan.traffic), default=1)
         self.stage.reset([client_address(number) for number in range(most)])
         for chart, (title, _), top in zip(self.query(Spark), _CHARTS, scales(plan), strict=True):
-            chart.border_title = f"{title}, 0 to {top:g}"
+            chart.border_title = f"{title} 0-{top:g}"
             chart.top = top
             chart.clear()
 
@@ -267,9 +275,9 @@ class Theatre(Vertical):
             chart.push(value)
 
     def numbers(self) -> str:
-        """What the charts say now, in one line."""
+        """What the charts say now, in one line; nothing before the first request."""
         run = self.run
-        if run is None:
+        if run is None or not run.metrics.requests.total:
             return ""
         now = self.stage.shown_at
         p95 = run.metrics.p95(now, _WINDOW)

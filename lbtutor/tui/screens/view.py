@@ -54,6 +54,7 @@ class LessonView(Screen[None]):
         self._reading = True
         self._zoomed = False
         self._panel = ""
+        self._noticed = 0
         self.captions = Captions()
 
     def compose(self) -> ComposeResult:
@@ -71,8 +72,6 @@ class LessonView(Screen[None]):
         yield KeyBar(id="keys")
 
     def on_mount(self) -> None:
-        for notice in self.session.progress.notices:
-            self.notify(notice, severity="warning", timeout=20, markup=False)
         self.captions.say(self.session.held or "", monotonic())
         self._arrange()
         self.call_after_refresh(self._put_on_stage)
@@ -89,7 +88,8 @@ class LessonView(Screen[None]):
         """What the learner is asked to do now."""
         if self._trouble is not None:
             return broken(self._trouble)
-        return self.reviews.cue or self._with_way_to_stage(of_step(self.session, self.stage.backends()))
+        faults = {} if self.theatre.run is None else self.theatre.run.faults
+        return self.reviews.cue or self._with_way_to_stage(of_step(self.session, self.stage.backends(), faults))
 
     def _with_way_to_stage(self, told: Cue) -> Cue:
         if self.stage_in_view or self.session.stage is None or self.session.held is not None:
@@ -115,6 +115,8 @@ class LessonView(Screen[None]):
     async def _enter(self) -> None:
         """Show the step that the session is at."""
         self._reading, self._trouble = True, None
+        if self.narrow:
+            self._panel = ""
         await self.query_one("#prose", Markdown).update(self._prose)
         self.query_one("#text").scroll_home(animate=False)
         self._put_on_stage()
@@ -153,6 +155,14 @@ class LessonView(Screen[None]):
         self.theatre.hold(predicting or self.reviews.current is not None)
         self.theatre.be_seen(self.stage_in_view and self.is_active)
         self._show_bars()
+        self._pass_on_notices()
+
+    def _pass_on_notices(self) -> None:
+        """Show what `Progress` has to say: a file set aside, a disk that is full."""
+        notices = self.session.progress.notices
+        for notice in notices[self._noticed :]:
+            self.notify(notice, severity="warning", timeout=20, markup=False)
+        self._noticed = len(notices)
 
     def on_resize(self) -> None:
         self._arrange()
@@ -213,7 +223,7 @@ class LessonView(Screen[None]):
 
     @property
     def clock_word(self) -> str:
-        """How the clock stands, in a word."""
+        """How the clock stands, in a word, and whether the terminal keeps up."""
         run = self.theatre.run
         if run is None:
             return "no scene" if self.session.stage is None or self._trouble else "setting up"
@@ -221,7 +231,9 @@ class LessonView(Screen[None]):
             return "scene over"
         if self.session.held is not None:
             return "held"
-        return "paused" if run.paused else "running"
+        if run.paused:
+            return "paused"
+        return f"running, slow line: {self.theatre.frame_rate} frames/s" if self.theatre.slowed else "running"
 
     def _labels(self) -> dict[str, str]:
         run = self.theatre.run
@@ -231,12 +243,18 @@ class LessonView(Screen[None]):
             "clock.step": "Step" if can_run else "",
             "clock.again": "Again" if run is not None and run.over else "",
             "answer.*": "Answer" if self.cue.choices else "",
-            "lesson.next": "Next" if self.session.gate is None or self.reviews.current else "",
+            "lesson.next": "Next" if self._may_go_on else "",
             "server.*": "Crash/heal" if can_run else "",
             "view.text": "" if not self.narrow else "Text" if self.stage_in_view else "Stage",
         }
 
+    @property
+    def _may_go_on(self) -> bool:
+        at_the_end = self.session.index + 1 == len(self.session.steps) and self.session.step not in self.session.left
+        return self.reviews.current is not None or (self.session.gate is None and not at_the_end)
+
     def _shown_keys(self) -> dict[str, str]:
         scene = self.session.scene
         servers = 0 if scene is None else sum(len(pool.backends) for pool in scene.pool.values())
-        return {"server.*": f"1-{min(servers, 9)}"}
+        letters = [choice.key for choice in self.cue.choices]
+        return {"server.*": f"1-{min(servers, 9)}", "answer.*": f"{letters[0]}-{letters[-1]}" if letters else ""}

@@ -102,12 +102,17 @@ class WatchedRun:
     @property
     def paused(self) -> bool:
         """Whether the clock stands, by whatever cause."""
-        return self._live is None or self._live.ended.is_set() or self._live.paused
+        return self._live is None or self.ended or self._live.paused
 
     @property
     def trouble(self) -> str | None:
         """What broke on the run's own thread; None while all is well."""
         return None if self._live is None else self._live.trouble
+
+    @property
+    def ended(self) -> bool:
+        """Whether its thread is gone: it is over, it broke, or it was stopped."""
+        return self._live is None or self._live.ended.is_set()
 
     @property
     def broken(self) -> bool:

@@ -59,7 +59,7 @@ class Spark(Widget):
     def push(self, value: float | None) -> None:
         """Add the newest value; None leaves a gap."""
         self._values.append(value)
-        self.border_subtitle = "" if value is None else f"{value:.3g} {self.unit}".rstrip()
+        self.border_subtitle = "" if value is None else f"{_short(value)} {self.unit}".rstrip()
         self.refresh()
 
     def clear(self) -> None:
@@ -93,3 +93,8 @@ class Spark(Widget):
         styles = (beyond if is_beyond else area for is_beyond in self._beyond(width))
         cells = [Segment(glyph, style) for glyph, style in zip(glyphs, styles, strict=True)]
         return Strip(cells, width).simplify()
+
+
+def _short(value: float) -> str:
+    """Three digits, or as many as a whole number has: 4.05, 40.5, 3780."""
+    return f"{value:.3g}" if abs(value) < 100 else f"{value:.0f}"

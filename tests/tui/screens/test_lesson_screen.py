@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 from textual.pilot import Pilot
 
-from lbtutor.core.events import Finished, HealthChanged, OriginChanged, Picked
+from lbtutor.core.events import Draining, Enabled, Event, Finished, HealthChanged, OriginChanged, Picked, Probed
 from lbtutor.tui.app import LbtutorApp
 from lbtutor.tui.screens.help import HelpScreen
 from lbtutor.tui.screens.home import HomeScreen
@@ -169,14 +169,15 @@ def test_a_step_goes_on_to_the_next_event_and_stops_there(
         run = run_of(screen)
         await pilot.press("space")
         await until(pilot, lambda: screen.theatre.still)
-        seen = len(screen.events.lines)
         stood_at = run.now
+
+        def since() -> list[Event]:
+            return [line.event for line in screen.events.lines if line.event.at > stood_at]
+
         await pilot.press("full_stop")
-        await until(pilot, lambda: len(screen.events.lines) > seen and run.paused)
-        assert run.now > stood_at
+        await until(pilot, lambda: since() and run.paused and screen.theatre.still)
+        assert sum(isinstance(event, Picked | Finished | Probed) for event in since()) == 1
         assert screen.captions.text == screen.events.lines[-1].says
-        steps = [line.event for line in screen.events.lines[seen:]]
-        assert sum(isinstance(event, (Picked, Finished)) for event in steps) <= 1
 
     play(script, size)
 
@@ -338,12 +339,17 @@ def test_capital_d_drains_the_selected_server_and_lets_it_back(
         run = run_of(screen)
         await pilot.press("down", "D")
         assert run.drained == {"web/srv-1"}
-        before = len(screen.events.lines)
-        await until(pilot, lambda: len(screen.events.lines) > before + 40)
-        picks = [line.event for line in screen.events.lines if isinstance(line.event, Picked)][-8:]
-        assert {pick.backend for pick in picks} == {"srv-2", "srv-3", "srv-4"}
+
+        def picked_since(kind: type) -> list[str]:
+            told = [line.event for line in screen.events.lines]
+            at = next((at for at, event in enumerate(told) if isinstance(event, kind)), len(told))
+            return [event.backend for event in told[at:] if isinstance(event, Picked)]
+
+        await until(pilot, lambda: len(picked_since(Draining)) >= 9)
+        assert set(picked_since(Draining)) == {"srv-2", "srv-3", "srv-4"}
         await pilot.press("D")
-        await until(pilot, lambda: run.last_pick is not None and run.last_pick.backend == "srv-1")
+        await until(pilot, lambda: len(picked_since(Enabled)) >= 9)
+        assert "srv-1" in picked_since(Enabled)
 
     play(script, size)
 

@@ -8,12 +8,14 @@ from lbtutor.core import Event
 from lbtutor.core.events import (
     Disabled,
     Draining,
+    Ejected,
     FaultKind,
     HealthChanged,
     Joined,
     OriginChanged,
     Probed,
     ProbeSent,
+    Readmitted,
 )
 from lbtutor.tui.glyphs import SETS, UNICODE
 from lbtutor.tui.widgets.stage.faces import Faces, Line, counter_of, names_of, state_of, truth_of
@@ -23,6 +25,7 @@ from lbtutor.tui.widgets.stage.scene import Scene
 UP = Joined(0.0, "web", "srv-1", 1, "up")
 FAILS = [Probed(1.0 + n, "web", "srv-1", False, "connection refused", n, 3, "down") for n in (1, 2)]
 DOWN = HealthChanged(5.0, "web", "srv-1", "up", "down", "3 probes in a row failed")
+EJECTED = Ejected(3.5, "web", "srv-1", 33.5, "5 attempts in a row failed")
 PASSED = Probed(6.0, "web", "srv-1", True, "200", 1, 2, "up")
 CRASHED = OriginChanged(7.0, "web", "srv-1", "crash", 0, "hand")
 
@@ -60,6 +63,11 @@ def laid_out(scene: Scene, width: int, height: int) -> Layout:
         (FAILS, "◐", "UP", "down 2/3"),
         ([*FAILS, DOWN], "✕", "DOWN", ""),
         ([*FAILS, DOWN, PASSED], "✕", "DOWN", "up 1/2"),
+        ([EJECTED], "▲", "EJECT", ""),
+        ([*FAILS, EJECTED], "▲", "EJECT", "down 2/3"),
+        ([EJECTED, DOWN], "✕", "DOWN", ""),
+        ([EJECTED, Draining(4.0, "web", "srv-1", 0)], "◌", "DRAIN", ""),
+        ([EJECTED, Readmitted(31.0, "web", "srv-1")], "●", "UP", ""),
         ([Draining(1.0, "web", "srv-1", 0)], "◌", "DRAIN", ""),
         ([Disabled(1.0, "web", "srv-1")], "▣", "MAINT", ""),
         ([*FAILS, Disabled(9.0, "web", "srv-1")], "▣", "MAINT", ""),
@@ -78,7 +86,9 @@ def test_a_server_that_was_never_probed_says_so() -> None:
 
 @pytest.mark.parametrize("glyphs", SETS.values(), ids=SETS)
 def test_states_and_marks_differ_in_shape_in_every_set(glyphs: object) -> None:
-    states = [getattr(glyphs, name) for name in ("up", "failing", "down", "draining", "unchecked", "maintenance")]
+    states = [
+        getattr(glyphs, name) for name in ("up", "failing", "down", "draining", "ejected", "unchecked", "maintenance")
+    ]
     marks = [getattr(glyphs, name) for name in ("request", "reply", "failed", "probe", "probe_passed", "probe_failed")]
     assert len(set(states)) == len(states)
     assert len(set(marks)) == len(marks)

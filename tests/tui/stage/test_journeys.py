@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lbtutor.core import Event
-from lbtutor.core.events import Arrived, Finished, Left, Missed, Picked, Probed, ProbeSent, Rejected, Why
+from lbtutor.core.events import Answered, Arrived, Finished, Left, Missed, Picked, Probed, ProbeSent, Rejected, Why
 from lbtutor.tui.widgets.stage.journeys import MOST_DOTS, Dot, Journeys, Road, Way
 
 TRAVEL = 1.0
@@ -109,6 +109,12 @@ def test_a_rejected_request_turns_back_at_the_balancer() -> None:
         Arrived(10.0, 1, CLIENT, "GET", "", "/", "front"), Rejected(10.0, 1, 503, "no backend is available", "web", ())
     )
     assert [(dot.road, dot.mark) for dot in journeys.dots(10.1)] == [(Road("client", CLIENT, "back"), "failed")]
+
+
+@pytest.mark.parametrize(("status", "mark"), [(301, "reply"), (503, "failed")])
+def test_what_a_route_answers_turns_back_at_the_balancer(status: int, mark: str) -> None:
+    journeys = taken(Arrived(10.0, 1, CLIENT, "GET", "", "/", "front"), Answered(10.0, 1, status, "a fixed response"))
+    assert [(dot.road, dot.mark) for dot in journeys.dots(10.1)] == [(Road("client", CLIENT, "back"), mark)]
 
 
 @pytest.mark.parametrize(("ok", "mark"), [(True, "probe_passed"), (False, "probe_failed")])

@@ -8,10 +8,12 @@ from hypothesis import strategies as st
 
 from lbtutor.core import Event
 from lbtutor.core.events import (
+    Answered,
     Arrived,
     Candidate,
     Disabled,
     Draining,
+    Ejected,
     Enabled,
     Finished,
     HealthChanged,
@@ -22,6 +24,7 @@ from lbtutor.core.events import (
     Picked,
     Probed,
     ProbeSent,
+    Readmitted,
     Rejected,
     WeightChanged,
     Why,
@@ -151,6 +154,15 @@ def test_a_rejected_request_failed_for_its_client_and_for_no_server() -> None:
     assert all(server.failed == 0 for server in scene.servers.values())
 
 
+@pytest.mark.parametrize(("status", "answered", "failed"), [(301, 1, 0), (404, 1, 0), (503, 0, 1)])
+def test_what_a_route_answers_counts_for_its_client_and_for_no_server(status: int, answered: int, failed: int) -> None:
+    told: list[Event] = [Arrived(1.0, 1, "127.0.1.1", "GET", "", "/", ""), Answered(1.0, 1, status, "a redirect")]
+    scene = played([*JOINED, *told], 2.0)
+    client = scene.clients["127.0.1.1"]
+    assert (client.answered, client.failed) == (answered, failed)
+    assert all(server.answered == server.failed == 0 for server in scene.servers.values())
+
+
 def test_probes_that_speak_against_the_belief_are_counted_until_it_changes() -> None:
     def counter(*events: Event) -> tuple[int, int, str, str]:
         server = played([*JOINED, *events], 9.0).servers["web/a"]
@@ -162,6 +174,20 @@ def test_probes_that_speak_against_the_belief_are_counted_until_it_changes() -> 
     assert counter(*fails, down)[0::3] == (0, "down")
     assert counter(*fails, down, Probed(4.0, "web", "a", True, "200", 1, 2, "up")) == (1, 2, "up", "down")
     assert counter(fails[0], Probed(2.0, "web", "a", True, "200", 0, 0, "up"))[0] == 0
+
+
+def test_who_is_ejected_is_not_available_until_readmitted() -> None:
+    events: list[Event] = [
+        *JOINED,
+        Ejected(1.0, "web", "a", 5.0, "5 attempts in a row failed"),
+        Readmitted(5.0, "web", "a"),
+    ]
+    assert [played(events, until).servers["web/a"].available for until in (0.9, 1.1, 4.9, 5.1)] == [
+        True,
+        False,
+        False,
+        True,
+    ]
 
 
 def test_the_operators_commands_show() -> None:

@@ -41,7 +41,7 @@ class State(NamedTuple):
 
 
 def state_of(server: Server, glyphs: Glyphs) -> State:
-    """What the balancer believes; the operator's wish stands above the probes' word."""
+    """What the balancer believes; the operator's wish stands above the probes' word, and that above the answers'."""
     if server.disabled:
         return State(glyphs.maintenance, "MAINT", "quiet")
     if server.draining:
@@ -50,6 +50,8 @@ def state_of(server: Server, glyphs: Glyphs) -> State:
         return State(glyphs.down, "DOWN", "down")
     if server.health == "unchecked":
         return State(glyphs.unchecked, "UNCHECKED", "quiet")
+    if server.ejected:
+        return State(glyphs.ejected, "EJECT", "down")
     return State(glyphs.failing, "UP", "warn") if server.count else State(glyphs.up, "UP", "up")
 
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-from lbtutor.core.events import Arrived, Event, Finished, Left, Missed, Picked, Probed, ProbeSent, Rejected
+from lbtutor.core.events import Answered, Arrived, Event, Finished, Left, Missed, Picked, Probed, ProbeSent, Rejected
 
 TRAVEL = 0.6
 """Scenario seconds from the balancer to a server, unless the stage is told otherwise."""
@@ -85,6 +85,8 @@ class Journeys:
                 self._go(event.request, Road("server", f"{event.pool}/{event.backend}", "out"), event.at, "request")
             case Finished():
                 self._come_back(event)
+            case Answered():
+                self._go_home(event.request, event.at, "reply" if event.status < 500 else "failed")
             case Rejected():
                 self._go_home(event.request, event.at, "failed")
             case ProbeSent():

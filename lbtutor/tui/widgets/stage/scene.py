@@ -14,9 +14,11 @@ from dataclasses import dataclass, field
 from itertools import islice
 
 from lbtutor.core.events import (
+    Answered,
     Arrived,
     Disabled,
     Draining,
+    Ejected,
     Enabled,
     Event,
     Finished,
@@ -29,6 +31,7 @@ from lbtutor.core.events import (
     Picked,
     Probed,
     ProbeSent,
+    Readmitted,
     Rejected,
     WeightChanged,
 )
@@ -40,7 +43,19 @@ MOST_CLIENTS = 100
 _TURNS = "turns to wait"
 _CATCH_UP_FRAMES = 8
 
-_AtServer = Picked | Finished | ProbeSent | Probed | HealthChanged | Draining | Disabled | Enabled | WeightChanged
+_AtServer = (
+    Picked
+    | Finished
+    | ProbeSent
+    | Probed
+    | HealthChanged
+    | Ejected
+    | Readmitted
+    | Draining
+    | Disabled
+    | Enabled
+    | WeightChanged
+)
 
 
 @dataclass(slots=True)
@@ -53,6 +68,7 @@ class Server:
     health: Health
     draining: bool = False
     disabled: bool = False
+    ejected: bool = False
     count: int = 0
     needed: int = 0
     towards: Health = "up"
@@ -66,7 +82,8 @@ class Server:
     @property
     def available(self) -> bool:
         """May it receive requests, as far as the balancer believes?"""
-        return self.health == "up" and not self.draining and not self.disabled and self.weight > 0
+        kept_out = self.draining or self.disabled or self.ejected
+        return self.health == "up" and not kept_out and self.weight > 0
 
 
 @dataclass(slots=True)
@@ -155,6 +172,8 @@ class Scene:
                 self._senders[event.request] = self._sender(event.client)
             case Picked():
                 self._turn(event)
+            case Answered():
+                self._ended(event.request, ok=event.status < 500)
             case Rejected():
                 self._ended(event.request, ok=False)
             case Finished(final=True):
@@ -219,6 +238,10 @@ def _show_at(server: Server, event: _AtServer) -> None:
             server.count, server.needed, server.towards = event.count, event.needed, event.towards
         case HealthChanged():
             server.health, server.count = event.now, 0
+        case Ejected():
+            server.ejected = True
+        case Readmitted():
+            server.ejected = False
         case Draining():
             server.draining = True
         case Disabled():
