@@ -36,7 +36,6 @@ class Exchange:
         "_client",
         "_head",
         "_rechunks",
-        "_resent",
         "_status",
         "_unframed",
         "carrier",
@@ -55,7 +54,6 @@ class Exchange:
         self._body: list[bytes] = []
         self._body_ended = False
         self._rechunks = False
-        self._resent = False
         self._status = 0
         self._unframed = False
         self.carrier: UpstreamConnection | Dial | None = None
@@ -166,12 +164,10 @@ class Exchange:
         else:
             self._answer_ourselves(outcome.status, outcome.says)
 
-    def may_be_resent(self) -> bool:
-        """True once, if sending it a second time does no harm and it can still be done."""
-        if self._resent or self._head.has_body or self._head.method not in _REPEATABLE:
-            return False
-        self._resent = True
-        return True
+    @property
+    def is_repeatable(self) -> bool:
+        """Sending it a second time does no harm, and can still be done."""
+        return not self._head.has_body and self._head.method in _REPEATABLE
 
     def cancel(self) -> None:
         """The client has gone: let go of the backend."""

@@ -380,7 +380,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._parser = None
 
     def _closed_unanswered(self, exchange: Exchange) -> None:
-        if self._maybe_stale and self._upstream.resends and exchange.may_be_resent():
+        if self._maybe_stale and self._upstream.resends and exchange.is_repeatable:
             self._upstream.dial(exchange)
         else:
             exchange.failed("closed")

@@ -38,6 +38,7 @@ from lbtutor.core.health import HealthCheck
 from lbtutor.core.messages import (
     Add,
     BackendConfig,
+    Decision,
     Disable,
     Drain,
     Enable,

@@ -64,7 +64,7 @@ class Peer:
             return None
         fields = head.lower()
         if b"transfer-encoding: chunked" in fields:
-            return head, self._read_chunks()[0]
+            return head, self.read_chunks()[0]
         _, _, length = fields.partition(b"content-length:")
         return head, self.read(int(length.split(b"\r\n")[0])) if length else b""
 
@@ -80,7 +80,7 @@ class Peer:
         if method == "HEAD" or status in (204, 304):
             return status, fields, b""
         if fields.get("transfer-encoding") == "chunked":
-            return status, fields, self._read_chunks()[1]
+            return status, fields, self.read_chunks()[1]
         return status, fields, self.read(int(fields["content-length"])) if "content-length" in fields else self.rest()
 
     def reset(self) -> None:
@@ -92,9 +92,9 @@ class Peer:
         self.file.close()
         self.sock.close()
 
-    def _read_chunks(self) -> tuple[bytes, bytes]:
+    def read_chunks(self) -> tuple[bytes, bytes]:
         """A chunked body as it came, and what it says."""
-        raw, body = b"", b""
+        raw, body = bytearray(), bytearray()
         while True:
             line = self.file.readline()
             size = int(line, 16)
@@ -104,7 +104,7 @@ class Peer:
             body += piece[:-2]
             if size == 0:
                 self.received += raw
-                return raw, body
+                return bytes(raw), bytes(body)
 
 
 Script = Callable[[Peer], None]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import select
 import socket
 import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from tests.live.conftest import Peer, Script, Server, Watch
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+HEAD = b"POST / HTTP/1.1\r\nHost: lab\r\n"
+CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
 
 Serve = Callable[["Script"], "Server"]
 Start = Callable[..., LiveRun]
@@ -314,58 +317,68 @@ MEBIBYTE = bytes(range(256)) * 4096
 def test_64_mebibytes_pass_both_ways_in_bounded_memory(
     server: Serve, start: Start, proxy_plan: ProxyPlan, connect: Connect, framing: str
 ) -> None:
-    """Backend and client read slowly: nothing of the other's haste may pile up in between."""
+    """First the backend and then the client begin to read only when something has piled up in between."""
 
-    def slow_echo(peer: Peer) -> None:
+    def wait_until_it_piles_up(more_than: int) -> None:
+        while run.most_buffered <= more_than:
+            run.ended.wait(0.001)
+
+    def late_reader(peer: Peer) -> None:
         head = peer.read_head()
-        assert (b"chunked" in head) == (framing == "chunked")
-        count = 0
-        while count < 64:
-            if framing == "chunked":
-                size = int(peer.file.readline(), 16)
-                assert size > 0
-                total.append(len(peer.file.read(size)))
-                peer.file.read(2)
-                count = sum(total) // len(MEBIBYTE)
-            else:
-                total.append(len(peer.file.read(len(MEBIBYTE))))
-                count += 1
+        wait_until_it_piles_up(0)
         if framing == "chunked":
-            peer.file.readline(), peer.file.readline()
+            assert b"Transfer-Encoding: chunked" in head
+            received.append(peer.read_chunks()[1])
+        else:
+            received.append(peer.file.read(64 * len(MEBIBYTE)))
         peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % (64 * len(MEBIBYTE)))
         for _ in range(64):
             peer.send(MEBIBYTE)
 
-    total: list[int] = []
-    run = start(proxy_plan(server(slow_echo).address))
-    peer = connect(run)
-
     def upload() -> None:
         if framing == "chunked":
-            peer.send(b"POST / HTTP/1.1\r\nHost: lab\r\nTransfer-Encoding: chunked\r\n\r\n")
+            peer.send(CHUNKED)
             for _ in range(64):
                 peer.send(b"%x\r\n%b\r\n" % (len(MEBIBYTE), MEBIBYTE))
             peer.send(b"0\r\n\r\n")
         else:
-            peer.send(b"POST / HTTP/1.1\r\nHost: lab\r\nContent-Length: %d\r\n\r\n" % (64 * len(MEBIBYTE)))
+            peer.send(HEAD + b"Content-Length: %d\r\n\r\n" % (64 * len(MEBIBYTE)))
             for _ in range(64):
                 peer.send(MEBIBYTE)
 
+    received: list[bytes] = []
+    run = start(proxy_plan(server(late_reader).address))
+    peer = connect(run)
     uploading = threading.Thread(target=upload)
     uploading.start()
-    head = peer.read_head()
     uploading.join()
-    assert head.startswith(b"HTTP/1.1 200 OK")
-    assert sum(total) == 64 * len(MEBIBYTE)
-    for _ in range(64):
-        assert peer.file.read(len(MEBIBYTE)) == MEBIBYTE
-    assert 0 < run.most_buffered < 1_000_000
+    stage: Any = run._stage
+    stage.shell.most_buffered = 0
+    wait_until_it_piles_up(0)
+    assert peer.read_head().startswith(b"HTTP/1.1 200 OK")
+    assert peer.file.read(64 * len(MEBIBYTE)) == MEBIBYTE * 64
+    assert received == [MEBIBYTE * 64]
+    assert run.most_buffered < 1_000_000
+
+
+@pytest.mark.slow
+def test_pipelined_requests_do_not_pile_up_behind_one_that_takes_its_time(
+    server: Serve, watched: Watched, proxy_plan: ProxyPlan, connect: Connect
+) -> None:
+    def silent(peer: Peer) -> None:
+        peer.rest()
+
+    run, _ = watched(proxy_plan(server(silent).address))
+    peer = connect(run)
+    peer.sock.setblocking(False)
+    sent = 0
+    while select.select([], [peer.sock], [], 0.5)[1]:
+        sent += peer.sock.send(b"GET / HTTP/1.1\r\nHost: lab\r\n\r\n" * 1000)
+        assert sent < 32 * len(MEBIBYTE), "the kernel's buffers must have been full by now"
+    peer.sock.settimeout(1)
 
 
 # -- refusals -------------------------------------------------------------------------------------------------------
-
-HEAD = b"POST / HTTP/1.1\r\nHost: lab\r\n"
-CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
 
 MALFORMED = {
     "length and coding": HEAD + b"Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",

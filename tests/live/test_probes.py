@@ -82,7 +82,7 @@ def test_probes_come_one_interval_apart_and_share_it_between_the_members(
 ) -> None:
     backend = server(always(b"HTTP/1.1 200 OK\r\n\r\n"))
     run, watch = watched(proxy_plan(backend.address, backend.address, health=CHECK))
-    run.set_speed(20)
+    run.set_speed(6)
     watch.until(ProbeSent, count=6)
     sent = watch.all(ProbeSent)[:6]
     assert [event.backend for event in sent] == ["a", "b"] * 3

@@ -291,6 +291,24 @@ def test_a_harmless_request_on_a_stale_connection_is_sent_again_on_a_fresh_one(
     assert len(watch.all(Picked)) == 2
 
 
+def test_a_request_whose_answer_had_begun_is_not_sent_again(
+    server: Serve, start: Start, proxy_plan: ProxyPlan, connect: Connect
+) -> None:
+    def breaks_off(peer: Peer) -> None:
+        peer.read_request()
+        peer.send(OK)
+        peer.read_request()
+        peer.send(b"HTTP/1.1 200")
+
+    backend = server(breaks_off)
+    peer = connect(start(proxy_plan(backend.address)))
+    peer.send(b"GET / HTTP/1.1\r\nHost: lab\r\n\r\n")
+    assert peer.answer()[0] == 200
+    peer.send(b"GET / HTTP/1.1\r\nHost: lab\r\n\r\n")
+    assert peer.answer()[0] == 502
+    assert len(backend.peers) == 1
+
+
 def test_it_is_sent_again_only_once(server: Serve, start: Start, proxy_plan: ProxyPlan, connect: Connect) -> None:
     script, connections = _answers_once(b"")
     peer = connect(start(proxy_plan(server(script).address)))

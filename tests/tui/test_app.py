@@ -19,6 +19,7 @@ from lbtutor.course.lesson import Lesson
 from lbtutor.course.progress import Progress
 from lbtutor.labs.scenario import ListenSpec
 from lbtutor.tui.app import LbtutorApp, run
+from lbtutor.tui.screens.help import HelpScreen
 from lbtutor.tui.screens.home import HomeScreen
 from lbtutor.tui.screens.lesson import LessonScreen
 from lbtutor.tui.screens.small import SmallScreen
@@ -330,3 +331,14 @@ def test_however_fast_scenes_are_begun_again_one_run_is_alive_and_none_is_left_b
 
     play(script, step="other")
     assert runs_alive() == 0
+
+
+def test_the_words_of_the_key_bar_can_be_clicked(play: Play, until: Until) -> None:
+    async def script(pilot: Keys, screen: LessonScreen) -> None:
+        app = pilot.app
+        assert isinstance(app, LbtutorApp)
+        await until(pilot, lambda: "? Help" in text_of(app)[-1])
+        await pilot.click("#keys", offset=(text_of(app)[-1].index("? Help") + 3, 0))
+        await until(pilot, lambda: isinstance(app.screen, HelpScreen))
+
+    play(script)

@@ -80,8 +80,10 @@ def head_line(place: Place, glyphs: Glyphs, width: int) -> Content:
 
 
 def caption_line(says: str, numbers: str, width: int) -> Content:
-    """What just happened in words, and the numbers where no charts fit."""
-    return _apart(Content.assemble((f" {says}", "italic")), Content.styled(f"{numbers} ", _DIM), width)
+    """What just happened in words, and the numbers where no charts fit; a long sentence takes their place."""
+    told = Content.styled(f" {says}", "italic")
+    shown = Content.styled(f"{numbers} ", _DIM)
+    return _apart(told, shown if told.cell_length + shown.cell_length < width else Content(""), width)
 
 
 class KeyBar(Bar):

@@ -28,6 +28,9 @@ _SPOKEN_STAYS = 4.0
 _TOLD_STAYS = 1.5
 """Seconds of wall time: what answers a key stays longer than what merely happened."""
 
+_OLD = 6.0
+"""Seconds after which a sentence no longer tells what is moving on the stage."""
+
 _NOTABLE = (
     HealthChanged,
     Ejected,
@@ -69,7 +72,9 @@ class Captions:
                 self._next = line.says
         if self._next and now >= self._until:
             self.text, self._next = self._next, ""
-            self._until = now + _TOLD_STAYS if moving else 0.0
+            self._until = now + _TOLD_STAYS if moving else now
+        elif moving and now >= self._until + _OLD:
+            self.text = ""
 
 
 def _notable(event: Event) -> bool:

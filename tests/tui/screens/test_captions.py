@@ -54,3 +54,14 @@ def test_a_single_step_is_not_kept_waiting_by_it() -> None:
     captions.hush()
     captions.follow([PICK], now=0.1, moving=False)
     assert captions.text == "r1 → a"
+
+
+def test_a_sentence_goes_when_it_is_old_news_but_not_while_nothing_moves() -> None:
+    captions = Captions()
+    captions.follow([DOWN], now=0.0, moving=True)
+    captions.follow([], now=7.0, moving=True)
+    assert captions.text == "a is down"
+    captions.follow([], now=100.0, moving=False)
+    assert captions.text == "a is down"
+    captions.follow([], now=100.1, moving=True)
+    assert captions.text == ""

@@ -139,6 +139,9 @@ def test_no_line_of_a_cue_is_wider_than_the_bar() -> None:
         assert max(len(line) for line in lines(cue, width)) <= width
 
 
-def test_a_caption_gives_way_to_the_numbers() -> None:
-    line = caption_line("srv-2 is down: 3 probes in a row failed", "16 r/s", 30).plain
-    assert line == " srv-2 is down: 3 pro… 16 r/s "
+def test_the_numbers_give_way_to_a_long_sentence() -> None:
+    assert caption_line("srv-2 is down", "16 r/s", 30).plain == " srv-2 is down         16 r/s "
+    assert (
+        caption_line("srv-2 is down: 3 probes failed", "16 r/s", 34).plain.rstrip() == " srv-2 is down: 3 probes failed"
+    )
+    assert caption_line("srv-2 is down: 3 probes in a row", "", 20).plain.rstrip() == " srv-2 is down: 3 …"
