@@ -12,13 +12,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 from itertools import count
 from math import inf
 from time import monotonic
 
 _TICK = 0.0005
 """Half a tick of the event loop's timers (both loops count milliseconds): rounded with it, a timer is never early."""
+
+_SWEEP_FROM = 256
+"""Entries from which the heap is swept of cancelled ones: each connection that ends early leaves one behind."""
 
 
 class Timer:
@@ -28,6 +31,10 @@ class Timer:
 
     def __init__(self, call: Callable[[], None]) -> None:
         self._call: Callable[[], None] | None = call
+
+    @property
+    def is_cancelled(self) -> bool:
+        return self._call is None
 
     def cancel(self) -> None:
         """Never call; harmless when it has been called already."""
@@ -53,6 +60,7 @@ class Clock:
         self._paused = paused
         self._loop: asyncio.AbstractEventLoop | None = None
         self._heap: list[tuple[float, int, Timer]] = []
+        self._sweep_at = _SWEEP_FROM
         self._numbers = count()
         self._handle: asyncio.TimerHandle | None = None
 
@@ -104,6 +112,8 @@ class Clock:
 
     def call_at(self, when: float, call: Callable[[], None]) -> Timer:
         """Call once it is `when` or later; things due at the same time are called in the order they were asked for."""
+        if len(self._heap) >= self._sweep_at:
+            self._sweep()
         timer = Timer(call)
         entry = (when, next(self._numbers), timer)
         heappush(self._heap, entry)
@@ -114,6 +124,17 @@ class Clock:
     def call_later(self, delay: float, call: Callable[[], None]) -> Timer:
         """Call `delay` scenario seconds from now."""
         return self.call_at(self.now + delay, call)
+
+    @property
+    def waiting(self) -> int:
+        """How many entries the heap holds, cancelled ones that were not yet swept out among them."""
+        return len(self._heap)
+
+    def _sweep(self) -> None:
+        """Throw out what was cancelled; again when the heap has doubled, so that each entry pays for it but once."""
+        self._heap[:] = [entry for entry in self._heap if not entry[2].is_cancelled]
+        heapify(self._heap)
+        self._sweep_at = max(_SWEEP_FROM, 2 * len(self._heap))
 
     def _rescale(self) -> None:
         rate = 0.0 if self._paused or self._loop is None else self._speed

@@ -12,6 +12,7 @@ import errno
 import socket
 import struct
 from collections.abc import Callable
+from functools import partial
 
 from lbtutor.core.errors import EnvironmentFault
 from lbtutor.live.addresses import Address, cause_of
@@ -89,7 +90,7 @@ class Door:
         self._loop = loop
         self._socket = listening
         self._protocol = protocol
-        self._greetings: set[asyncio.Task[None]] = set()
+        self._greetings: set[asyncio.Task[bool]] = set()
         self._rest: asyncio.TimerHandle | None = None
         loop.add_reader(listening, self._accept)
 
@@ -97,11 +98,13 @@ class Door:
         return f"<Door {self._socket}>"
 
     def close(self) -> None:
-        """Accept no more; connections that wait in the kernel's queue are refused. Asking twice is harmless."""
+        """Accept no more; connections that nobody has greeted yet are closed. Asking twice is harmless."""
         if self._socket.fileno() >= 0:
             self._loop.remove_reader(self._socket)
         if self._rest is not None:
             self._rest.cancel()
+        for greeting in self._greetings:
+            greeting.cancel()
         self._socket.close()
 
     def _accept(self) -> None:
@@ -119,12 +122,18 @@ class Door:
                 return
             greeting = self._loop.create_task(self._greet(accepted))
             self._greetings.add(greeting)
-            greeting.add_done_callback(self._greetings.discard)
+            greeting.add_done_callback(partial(self._greeted, accepted))
 
-    async def _greet(self, accepted: socket.socket) -> None:
+    async def _greet(self, accepted: socket.socket) -> bool:
         try:
             await self._loop.connect_accepted_socket(self._protocol, accepted)
         except OSError:
+            return False
+        return True
+
+    def _greeted(self, accepted: socket.socket, greeting: asyncio.Task[bool]) -> None:
+        self._greetings.discard(greeting)
+        if greeting.cancelled() or not greeting.result():
             accepted.close()
 
     def _take_a_rest(self) -> None:

@@ -160,3 +160,12 @@ def test_an_alarm_that_is_put_off_a_thousand_times_holds_one_place_on_the_clock(
     for request in range(1000):
         alarm.set(60.0 + request)
     assert len(clock._heap) == 1
+
+
+def test_what_was_cancelled_does_not_pile_up() -> None:
+    clock = Clock()
+    kept = [clock.call_at(1e6 + number, lambda: None) for number in range(100)]
+    for number in range(20_000):
+        clock.call_at(60.0 + number, lambda: None).cancel()
+    assert clock.waiting < 1000
+    assert not any(timer.is_cancelled for timer in kept)
