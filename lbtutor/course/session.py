@@ -224,7 +224,7 @@ class LessonSession:
         if step.question is None or choice is None:
             return None
         if step.kind == "predict" and not self._settled(index):
-            return Feedback(None, f"Noted: {choice.text}. The stage will tell.")
+            return Feedback(None, f"Noted: {choice.text.rstrip('.')}. The stage will tell.")
         return step.question.judge(choice)
 
     def _settled(self, index: int) -> bool:
