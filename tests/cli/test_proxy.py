@@ -102,7 +102,8 @@ class Running:
         """Knock until nobody opens."""
         with suppress(ConnectionRefusedError):
             while True:
-                self.connect().close()
+                with suppress(ConnectionResetError):  # it still stood in the queue when the door closed
+                    self.connect().close()
 
     def told(self, words: str) -> str:
         """The next line on stderr with these words in it."""

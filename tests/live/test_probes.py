@@ -101,6 +101,7 @@ def test_a_backend_in_maintenance_is_not_probed_until_it_is_back(
     while run.now < 10:
         run.snapshot()
     assert not watch.all(ProbeSent)
+    run.set_speed(1)
     run.act(Enable("web", "a"))
     assert watch.until(Probed).ok
 

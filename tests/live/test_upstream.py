@@ -232,6 +232,7 @@ def test_a_refused_request_is_tried_elsewhere_with_its_whole_body(
     peer.send(b"POST / HTTP/1.1\r\nHost: lab\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
     assert peer.answer()[0] == 200
     assert bodies == [body]
+    watch.until(Finished, final=True)
     picked = [event.backend for event in watch.all(Picked)]
     assert picked == ["a", "b", "c"]
     assert [(event.attempt, event.final) for event in watch.all(Finished)] == [(1, False), (2, False), (3, True)]
