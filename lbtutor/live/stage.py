@@ -35,8 +35,8 @@ Report = Callable[[Event], None]
 _POLL = 0.005
 """Wall seconds between two looks at whether everybody has gone."""
 
-_ROUNDS = 1000
-"""Rounds of the event loop within which closed connections are surely gone."""
+_FEWEST_ROUNDS, _MOST_ROUNDS = 3, 1000
+"""Rounds of the event loop after which closed connections are gone: nearly all after a few, and surely after many."""
 
 
 class Stage:
@@ -202,7 +202,7 @@ class Stage:
             front.abort()
         await _gone(lambda: any(front.connections for front in self._fronts))
         self._clients.close()
-        for connection in self._upstreams.connections:
+        for connection in list(self._upstreams.connections):
             connection.drop()
         for origin in self._origins.values():
             origin.close()
@@ -217,8 +217,8 @@ class Stage:
 
 async def _gone(anybody: Callable[[], bool]) -> None:
     """A closed transport says so a round or two of the loop later."""
-    for _ in range(_ROUNDS):
-        if not anybody():
+    for rounds in range(_MOST_ROUNDS):
+        if rounds >= _FEWEST_ROUNDS and not anybody():
             return
         await asyncio.sleep(0)
 

@@ -53,12 +53,13 @@ class Upstreams:
         self._pools = {pool.name: pool for pool in pools}
         self._locate = locate
         self._upstreams: dict[Backend, Upstream] = {}
+        self.connections: set[UpstreamConnection] = set()
 
     def of(self, backend: Backend) -> Upstream:
         """The way to `backend`."""
         upstream = self._upstreams.get(backend)
         if upstream is None:
-            upstream = Upstream(self._shell, backend, self._pools[backend.pool], self._locate)
+            upstream = Upstream(self._shell, backend, self._pools[backend.pool], self._locate, self.connections)
             self._upstreams[backend] = upstream
         return upstream
 
@@ -67,15 +68,18 @@ class Upstreams:
         for backend in [known for known in self._upstreams if (known.pool, known.name) == (pool, name)]:
             self._upstreams.pop(backend).retire()
 
-    @property
-    def connections(self) -> list[UpstreamConnection]:
-        return [connection for upstream in self._upstreams.values() for connection in upstream.connections]
-
 
 class Upstream:
     """One backend: where it is, how long to wait for it, and the connections to it that nobody uses."""
 
-    def __init__(self, shell: Shell, backend: Backend, pool: PoolConfig, locate: Locate) -> None:
+    def __init__(
+        self,
+        shell: Shell,
+        backend: Backend,
+        pool: PoolConfig,
+        locate: Locate,
+        connections: set[UpstreamConnection],
+    ) -> None:
         self.shell = shell
         self.backend = backend
         self.connect_timeout = pool.connect_timeout
@@ -84,11 +88,11 @@ class Upstream:
         self.idle_timeout = IDLE_TIMEOUT if backend.address else inf
         self.retired = False
         self.idle: list[UpstreamConnection] = []
-        self.connections: set[UpstreamConnection] = set()
+        self.connections = connections
         self._locate = locate
 
     def __repr__(self) -> str:
-        return f"<Upstream {self.backend.name} idle={len(self.idle)} of {len(self.connections)}>"
+        return f"<Upstream {self.backend.name} idle={len(self.idle)}>"
 
     @property
     def address(self) -> Address:

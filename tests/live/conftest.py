@@ -191,6 +191,19 @@ class Watch:
         raise AssertionError(f"no {kind.__name__} with {attributes} among {self.seen}")
 
 
+@pytest.fixture
+def eventually() -> Callable[[Callable[[], object]], None]:
+    """Wait until a condition is true."""
+
+    def wait(condition: Callable[[], object]) -> None:
+        give_up, nobody = time.monotonic() + PATIENCE, threading.Event()
+        while not condition():
+            assert time.monotonic() < give_up, "what was waited for never came true"
+            nobody.wait(0.0005)
+
+    return wait
+
+
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
 

@@ -16,6 +16,7 @@ from lbtutor.live.run import LiveRun
 if TYPE_CHECKING:
     from tests.live.conftest import Peer, Watch
 
+Eventually = Callable[[Callable[[], object]], None]
 Start = Callable[..., LiveRun]
 Watched = Callable[..., "tuple[LiveRun, Watch]"]
 LabPlan = Callable[..., Plan]
@@ -88,7 +89,7 @@ def test_crash_closes_connections_under_way(watched: Watched, lab_plan: LabPlan,
 
 
 def test_a_request_that_a_crash_broke_is_not_sent_again_on_a_fresh_connection(
-    watched: Watched, lab_plan: LabPlan, connect: Connect
+    watched: Watched, lab_plan: LabPlan, connect: Connect, eventually: Eventually
 ) -> None:
     """On a kept connection too: the machine had the request in hand, and the simulator says so as well."""
     run, watch = watched(lab_plan("ab", service=1.0, workers=1, retry=Retry(2), speed=50))
@@ -100,8 +101,7 @@ def test_a_request_that_a_crash_broke_is_not_sent_again_on_a_fresh_connection(
     peer.send(REQUEST)
     assert watch.until(Picked, count=3).backend == "a"
     stage: Any = run._stage
-    while not stage._origins["web", "a"].workers._at_work:
-        run.snapshot()
+    eventually(lambda: stage._origins["web", "a"].workers._at_work)
     run.act(Fault("crash", "web", "a"))
     assert peer.answer()[0] == 502
     assert watch.until(Finished, ok=False).outcome == "closed before an answer"
@@ -123,7 +123,9 @@ def test_refuse_turns_new_connections_away_and_serves_on_open_ones(
     assert first.answer()[0] == 200
 
 
-def test_hang_answers_nobody_until_it_is_healed(watched: Watched, lab_plan: LabPlan, connect: Connect) -> None:
+def test_hang_answers_nobody_until_it_is_healed(
+    watched: Watched, lab_plan: LabPlan, connect: Connect, eventually: Eventually
+) -> None:
     run, watch = watched(lab_plan("a", service=1.0, workers=1, speed=20))
     before, during = connect(run), connect(run)
     before.send(REQUEST)
@@ -132,8 +134,7 @@ def test_hang_answers_nobody_until_it_is_healed(watched: Watched, lab_plan: LabP
     during.send(REQUEST)
     watch.until(Picked, count=2)
     was = run.now
-    while run.now < was + 5:  # five times the work passes
-        run.snapshot()
+    eventually(lambda: run.now > was + 5)  # five times the work
     assert not watch.all(Finished)
     run.act(Fault("heal", "web", "a"))
     assert before.answer()[0] == 200

@@ -12,6 +12,7 @@ from lbtutor.live.run import LiveRun
 if TYPE_CHECKING:
     from tests.live.conftest import Peer, Script, Server, Watch
 
+Eventually = Callable[[Callable[[], object]], None]
 Serve = Callable[["Script"], "Server"]
 Watched = Callable[..., "tuple[LiveRun, Watch]"]
 ProxyPlan = Callable[..., Plan]
@@ -91,15 +92,14 @@ def test_probes_come_one_interval_apart_and_share_it_between_the_members(
 
 
 def test_a_backend_in_maintenance_is_not_probed_until_it_is_back(
-    server: Serve, watched: Watched, proxy_plan: ProxyPlan
+    server: Serve, watched: Watched, proxy_plan: ProxyPlan, eventually: Eventually
 ) -> None:
     backend = server(always(b"HTTP/1.1 200 OK\r\n\r\n"))
     run, watch = watched(proxy_plan(backend.address, health=CHECK), held=True)
     run.act(Disable("web", "a"))
     run.set_speed(100)
     run.resume()
-    while run.now < 10:
-        run.snapshot()
+    eventually(lambda: run.now > 10)
     assert not watch.all(ProbeSent)
     run.set_speed(1)
     run.act(Enable("web", "a"))
@@ -107,14 +107,13 @@ def test_a_backend_in_maintenance_is_not_probed_until_it_is_back(
 
 
 def test_the_result_for_a_backend_that_has_left_is_dropped(
-    server: Serve, watched: Watched, proxy_plan: ProxyPlan
+    server: Serve, watched: Watched, proxy_plan: ProxyPlan, eventually: Eventually
 ) -> None:
     run, watch = watched(proxy_plan(server(always(b"")).address, health=CHECK))
     watch.until(ProbeSent)
     run.act(Remove("web", "a"))
     run.set_speed(100)
     was = run.now
-    while run.now < was + 10:
-        run.snapshot()
+    eventually(lambda: run.now > was + 10)
     assert not watch.all(Probed)
     assert run.trouble is None

@@ -63,6 +63,7 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 REQUEST = b"GET / HTTP/1.1\r\nHost: lab\r\n\r\n"
 STEPS = (Picked, Rejected, Finished, Probed, HealthChanged, Ejected, Readmitted, OriginChanged)
 
+Eventually = Callable[[Callable[[], object]], None]
 Serve = Callable[["Script"], "Server"]
 Start = Callable[..., LiveRun]
 Watched = Callable[..., "tuple[LiveRun, Watch]"]
@@ -209,7 +210,9 @@ def test_a_client_that_calls_while_it_is_paused_is_served_afterwards(
     assert peer.answer()[0] == 200
 
 
-def test_a_step_ends_right_behind_the_next_event_that_a_person_sees(watched: Watched, lab_plan: LabPlan) -> None:
+def test_a_step_ends_right_behind_the_next_event_that_a_person_sees(
+    watched: Watched, lab_plan: LabPlan, eventually: Eventually
+) -> None:
     plan = lab_plan(
         "ab",
         service=0.05,
@@ -220,23 +223,23 @@ def test_a_step_ends_right_behind_the_next_event_that_a_person_sees(watched: Wat
     run.set_speed(5)
     for step in range(1, 30):
         run.step()
-        while not run.paused:
-            run.ended.wait(0.0005)
+        eventually(lambda: run.paused)
         run.snapshot()  # it stands now, so nothing can follow
         seen = [event for event in watch.all() if isinstance(event, STEPS)]
         assert len(seen) == step
         assert run.now == pytest.approx(seen[-1].at, abs=0.2)
 
 
-def test_a_step_from_a_pause_in_the_middle_of_things_shows_one_event(watched: Watched, lab_plan: LabPlan) -> None:
+def test_a_step_from_a_pause_in_the_middle_of_things_shows_one_event(
+    watched: Watched, lab_plan: LabPlan, eventually: Eventually
+) -> None:
     run, watch = watched(lab_plan("abcd", service=0.3, traffic=(Traffic("front", 20.0),)))
     watch.until(Finished)
     for _ in range(10):
         run.pause()
         before = len(watch.all(*STEPS))
         run.step()
-        while not run.paused:
-            run.ended.wait(0.0005)
+        eventually(lambda: run.paused)
         run.snapshot()
         assert len(watch.all(*STEPS)) == before + 1
         run.resume()
@@ -260,11 +263,10 @@ def test_a_readmission_is_a_step_and_needs_no_probe(watched: Watched, lab_plan: 
     assert run.now >= ejected.until
 
 
-def test_a_step_without_readers_still_ends(start: Start, lab_plan: LabPlan) -> None:
+def test_a_step_without_readers_still_ends(start: Start, lab_plan: LabPlan, eventually: Eventually) -> None:
     run = start(lab_plan("ab", traffic=(Traffic("front", 100.0),)), held=True)
     run.step()
-    while not run.paused:
-        run.ended.wait(0.0005)
+    eventually(lambda: run.paused)
     run.snapshot()
     assert run.snapshot()[0].backends[0].in_flight == 1
 
@@ -381,11 +383,11 @@ def ending(watch: Watch) -> Event:
 def test_it_ends_when_it_has_lasted_and_nothing_begins_after_that(watched: Watched, lab_plan: LabPlan) -> None:
     plan = lab_plan(
         "ab",
-        service=0.5,
+        service=0.2,
         traffic=(Traffic("front", 50.0),),
         health=HealthCheck(interval=Seconds(1), timeout=Seconds(1)),
         lasts=Seconds(3),
-        drain=Seconds(5),
+        drain=Seconds(50),
         speed=10,
     )
     run, watch = watched(plan)
@@ -394,7 +396,7 @@ def test_it_ends_when_it_has_lasted_and_nothing_begins_after_that(watched: Watch
     ended = ending(watch)
     assert isinstance(ended, Ended)
     assert ended.because == "lasted"
-    assert 3.0 <= ended.at < 8.0
+    assert 3.0 <= ended.at < 53.0
     assert all(event.ok for event in watch.all(Finished))
     assert len(watch.all(Arrived)) == len(watch.all(Finished)) > 100
     assert len(watch.all(ProbeSent)) == 6
@@ -461,7 +463,7 @@ def test_after_the_end_asking_is_harmless(start: Start, lab_plan: LabPlan) -> No
 
 
 def test_what_goes_wrong_inside_is_kept_and_raised_by_stop(
-    lab_plan: LabPlan, get: Get, capfd: pytest.CaptureFixture[str]
+    lab_plan: LabPlan, get: Get, capfd: pytest.CaptureFixture[str], eventually: Eventually
 ) -> None:
     run = LiveRun(lab_plan())
     run.start()
@@ -470,8 +472,7 @@ def test_what_goes_wrong_inside_is_kept_and_raised_by_stop(
         raise LookupError("on purpose")
 
     run._gate.ask(lambda: run._clock.call_at(0.0, fail))
-    while run.trouble is None:
-        run.snapshot()
+    eventually(lambda: run.trouble)
     assert run.trouble == "LookupError: on purpose"
     assert get(run)[0] == 200
     with pytest.raises(LookupError, match="on purpose"):
