@@ -104,7 +104,7 @@ class Door:
         if self._rest is not None:
             self._rest.cancel()
         for greeting in self._greetings:
-            greeting.cancel()
+            pass
         self._socket.close()
 
     def _accept(self) -> None:

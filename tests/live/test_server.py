@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import json
 import socket
 import subprocess
@@ -10,7 +11,7 @@ import pytest
 
 from lbtutor.core import EnvironmentFault
 from lbtutor.live.addresses import Address
-from lbtutor.live.server import address_of, bound_socket, listening_socket
+from lbtutor.live.server import Door, address_of, bound_socket, listening_socket
 
 
 def test_a_port_in_use_is_named_with_its_owner_the_cause_and_a_way_out() -> None:
@@ -36,6 +37,26 @@ def test_a_bound_socket_refuses_connections_and_keeps_its_port() -> None:
             socket.create_connection(address_of(bound))
         with socket.socket() as another, pytest.raises(OSError, match="in use"):
             another.bind(address_of(bound))
+
+
+def test_a_connection_that_was_accepted_but_not_greeted_goes_with_its_door() -> None:
+    async def scene() -> list[object]:
+        loop = asyncio.get_running_loop()
+        greeted: list[object] = []
+
+        class Guest(asyncio.Protocol):
+            def connection_made(self, transport: asyncio.BaseTransport) -> None:
+                greeted.append(transport)
+
+        listening = listening_socket(Address("127.0.0.1", 0), of="listener front")
+        door = Door(loop, listening, Guest)
+        with socket.create_connection(address_of(listening)) as client:
+            door._accept()
+            door.close()
+            heard = await loop.run_in_executor(None, client.recv, 1)
+        return [*greeted, heard]
+
+    assert asyncio.run(scene()) == [b""]
 
 
 _OUT_OF_DESCRIPTORS = """
