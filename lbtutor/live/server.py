@@ -104,7 +104,7 @@ class Door:
         if self._rest is not None:
             self._rest.cancel()
         for greeting in self._greetings:
-            pass
+            greeting.cancel()
         self._socket.close()
 
     def _accept(self) -> None:
