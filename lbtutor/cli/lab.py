@@ -106,6 +106,8 @@ def _tell_addresses(addresses: dict[str, str]) -> None:
 
 def _progress(scenario: Scenario) -> Callable[[Event], None]:
     """A line on stderr that counts scenario seconds, rewritten at each hundredth of the run."""
+    from lbtutor.core.events import Ended
+
     step = scenario.lasts / 100
     due = step
 
@@ -114,7 +116,7 @@ def _progress(scenario: Scenario) -> Callable[[Event], None]:
         if event.at >= due:
             due = event.at + step
             sys.stderr.write(f"\r{scenario.title}: {event.at:.0f} of {scenario.lasts:.0f} s \x1b[K")
-        if type(event).__name__ == "Ended":
+        if isinstance(event, Ended):
             sys.stderr.write("\r\x1b[K")
         sys.stderr.flush()
 
