@@ -10,6 +10,7 @@ Whoever holds the balancer is a shell: `lbtutor.live` with sockets, `lbtutor.sim
 imports asyncio, socket, threading or time: `now` is an argument, and chance is a `random.Random` that was given.
 """
 
+from lbtutor.core.affinity import Sticky
 from lbtutor.core.algorithms import ALGORITHMS, Algorithm, Comparison
 from lbtutor.core.answers import Redirect, Respond
 from lbtutor.core.backend import Backend
@@ -18,11 +19,13 @@ from lbtutor.core.ejection import PassiveCheck
 from lbtutor.core.errors import ConfigError, ContractError, EnvironmentFault, JournalError, LbtutorError
 from lbtutor.core.events import Event
 from lbtutor.core.health import HealthCheck
+from lbtutor.core.listening import BackendTls, Certificate, ListenerConfig, Tls
 from lbtutor.core.messages import (
     Add,
     Answer,
     BackendConfig,
     Command,
+    Cut,
     Disable,
     Drain,
     Enable,
@@ -34,11 +37,14 @@ from lbtutor.core.messages import (
     Remove,
     Request,
     SetWeight,
+    Shift,
+    Wait,
 )
-from lbtutor.core.pool import PoolConfig, Retry
+from lbtutor.core.pool import PoolConfig
+from lbtutor.core.retry import Retry
 from lbtutor.core.routing import Route
 from lbtutor.core.units import Seconds
-from lbtutor.core.workload import Act, Arrival, Fault, ListenerConfig, MachineConfig, Plan, Service, Traffic
+from lbtutor.core.workload import Act, Arrival, Conversation, Fault, MachineConfig, Plan, Service, Traffic
 
 __all__ = [
     "ALGORITHMS",
@@ -49,11 +55,15 @@ __all__ = [
     "Arrival",
     "Backend",
     "BackendConfig",
+    "BackendTls",
     "Balancer",
+    "Certificate",
     "Command",
     "Comparison",
     "ConfigError",
     "ContractError",
+    "Conversation",
+    "Cut",
     "Disable",
     "Drain",
     "Enable",
@@ -83,5 +93,9 @@ __all__ = [
     "Seconds",
     "Service",
     "SetWeight",
+    "Shift",
+    "Sticky",
+    "Tls",
     "Traffic",
+    "Wait",
 ]

@@ -78,6 +78,7 @@ from lbtutor.core.messages import (
     Remove,
     Request,
     SetWeight,
+    Shift,
 )
 from lbtutor.core.pool import Pool, PoolConfig, check_weight
 from lbtutor.core.routing import Route, Router, Rule
@@ -347,6 +348,8 @@ class Balancer:
 
         Raises `ConfigError` for a pool or backend that does not exist, a name already taken, or a weight below 0.
         """
+        if isinstance(command, Shift):
+            raise ConfigError(f"there is no route named {command.route!r}")
         pool = self._pools.get(command.pool)
         if pool is None:
             raise ConfigError(f"there is no pool {command.pool!r}; {_known(self._pools)}")

@@ -54,6 +54,8 @@ class PassiveCheck(Struct, frozen=True, forbid_unknown_fields=True):
     window: Seconds = Seconds(10)
     eject: Seconds = Seconds(30)
     max_ejected: float = 0.5
+    share: float | None = None
+    volume: int = 20
 
     def __post_init__(self) -> None:
         if self.fails < 1:

@@ -5,8 +5,9 @@ union reads and writes its own JSON (`msgspec.json.decode(line, type=Event)`), s
 nothing else, and every picture, number, sentence and verdict is a fold over them.
 
 One request is: `Arrived`; `Routed`, where there is a choice of routes; then `Rejected`, or `Answered`, or `Picked` and
-`Finished` once for each attempt. The `Finished` that is `final` is what the client got. So every arrival ends exactly
-once: in a `Rejected`, an `Answered` or a final `Finished`.
+`Finished` once for each attempt, with `Queued` or `BackedOff` before those that had to wait. The `Finished` that is
+`final` is what the client got. So every arrival ends exactly once: in a `Rejected`, an `Answered` or a final
+`Finished`.
 """
 
 from __future__ import annotations
@@ -70,15 +71,40 @@ class Routed(Struct, frozen=True, tag="routed"):
 
 
 class Picked(Struct, frozen=True, tag="picked"):
-    """A backend was chosen for a request."""
+    """A backend was chosen for a request.
+
+    `affinity` is what stickiness had to say of it, in words: whose cookie it was, or why there is a new one.
+    """
 
     at: float
     request: int
     attempt: int
     pool: str
     backend: str
-    because: Literal["algorithm", "only", "retry"]
+    because: Literal["algorithm", "only", "retry", "sticky"]
     why: Why
+    affinity: str = ""
+
+
+class Queued(Struct, frozen=True, tag="queued"):
+    """A request waits in its pool's queue, the `place`-th in line, until a backend is free or that time has come."""
+
+    at: float
+    request: int
+    pool: str
+    place: int
+    until: float
+    because: str
+
+
+class BackedOff(Struct, frozen=True, tag="backed_off"):
+    """The next try of a request, the `attempt`-th, waits until that time."""
+
+    at: float
+    request: int
+    pool: str
+    attempt: int
+    until: float
 
 
 class Answered(Struct, frozen=True, tag="answered"):
@@ -231,6 +257,41 @@ class WeightChanged(Struct, frozen=True, tag="weight_changed"):
     now: float
 
 
+class Shifted(Struct, frozen=True, tag="shifted"):
+    """The requests of a route go to other pools from now on, by these weights."""
+
+    at: float
+    route: str
+    was: dict[str, float]
+    now: dict[str, float]
+
+
+class Panicked(Struct, frozen=True, tag="panicked"):
+    """So few members of a pool are available that all the willing are offered, healthy or not: the pool panics."""
+
+    at: float
+    pool: str
+    available: int
+    members: int
+    threshold: float
+
+
+class Calmed(Struct, frozen=True, tag="calmed"):
+    """Enough members of a pool are available again: only these are offered."""
+
+    at: float
+    pool: str
+    available: int
+    members: int
+
+
+class Reloaded(Struct, frozen=True, tag="reloaded"):
+    """A new configuration took effect, all of it at once; `because` tells what is different."""
+
+    at: float
+    because: str
+
+
 class ContractBroken(Struct, frozen=True, tag="contract_broken"):
     """An algorithm raised, or returned what was not offered.
 
@@ -277,6 +338,8 @@ Event = (
     Arrived
     | Routed
     | Picked
+    | Queued
+    | BackedOff
     | Answered
     | Rejected
     | Finished
@@ -292,6 +355,10 @@ Event = (
     | Disabled
     | Enabled
     | WeightChanged
+    | Shifted
+    | Panicked
+    | Calmed
+    | Reloaded
     | ContractBroken
     | OriginChanged
     | Missed

@@ -49,6 +49,7 @@ class HealthCheck(Struct, frozen=True, forbid_unknown_fields=True):
     rise: int = 2
     fall: int = 3
     initial: Literal["up", "unchecked"] = "up"
+    mode: Literal["http", "tcp"] = "http"
 
     def __post_init__(self) -> None:
         if self.interval <= 0 or self.timeout <= 0:

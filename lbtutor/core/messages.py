@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Literal
 
 from msgspec import Struct, field
 
+from lbtutor.core.units import Seconds
+
 if TYPE_CHECKING:
     from lbtutor.core.backend import Backend
 
@@ -19,7 +21,8 @@ class Request(Struct, frozen=True):
     """One request as the balancer and its algorithms see it.
 
     `client` is address text without a port. `key` is the text that hashing algorithms hash: the client's address unless
-    the pool says otherwise. `attempt` counts from 1; header names are lower case.
+    the pool says otherwise. `attempt` counts from 1; header names are lower case. `sni` is the server name that a TLS
+    client asked for, if any. A TCP connection or a UDP session is a request too: its method is `TCP` or `UDP`.
     """
 
     id: int
@@ -32,15 +35,40 @@ class Request(Struct, frozen=True):
     path: str = "/"
     headers: Mapping[str, str] = field(default_factory=dict)
     listener: str = ""
+    sni: str = ""
 
 
 class Forward(Struct, frozen=True):
-    """Send the request to this backend; then call `Balancer.finish` exactly once for it."""
+    """Send the request to this backend; then call `Balancer.finish` exactly once for it.
+
+    `set_cookie` is the value of a Set-Cookie field to add to the answer, or empty. `own_cookie` names the cookie that
+    is the balancer's own business and must not reach the backend, or is empty.
+    """
 
     request: int
     pool: str
     backend: Backend
     attempt: int
+    set_cookie: str = ""
+    own_cookie: str = ""
+
+
+class Wait(Struct, frozen=True):
+    """Keep the request: it waits for a free backend, or for its next try, at most until that time.
+
+    What becomes of it is among `Balancer.take_decided()` later.
+    """
+
+    request: int
+    until: float
+
+
+class Cut(Struct, frozen=True):
+    """End this request's attempt now, whatever it does, and `finish` it as `cut` or `closed`: its backend's drain is
+    over."""
+
+    request: int
+    because: str
 
 
 class Reject(Struct, frozen=True):
@@ -63,13 +91,19 @@ class Answer(Struct, frozen=True):
     body: str
 
 
-Decision = Forward | Reject | Answer
+Decision = Forward | Wait | Reject | Answer
 """What `Balancer.arrive` answers."""
 
+Decided = Forward | Reject | Cut
+"""What `Balancer.take_decided` answers, about requests that were decided before."""
 
-OutcomeKind = Literal["answered", "refused", "unreachable", "closed", "invalid", "timed_out", "cut", "cancelled"]
+
+OutcomeKind = Literal[
+    "answered", "served", "refused", "unreachable", "closed", "invalid", "timed_out", "cut", "cancelled"
+]
 
 _STATUS: dict[str, int] = {
+    "served": 0,
     "refused": 502,
     "unreachable": 504,
     "closed": 502,
@@ -81,6 +115,7 @@ _STATUS: dict[str, int] = {
 
 _SAYS: dict[str, str] = {
     "answered": "answered",
+    "served": "ended well",
     "refused": "connection refused",
     "unreachable": "no connection in time",
     "closed": "closed before an answer",
@@ -97,6 +132,7 @@ class Outcome(Struct, frozen=True):
     | kind | meaning | status | definite |
     |---|---|---|---|
     | answered | the backend answered; its own status | its own | yes |
+    | served | a TCP connection or UDP session ended in peace | 0 | yes |
     | refused | the connection was refused, nothing was sent | 502 | yes |
     | unreachable | no connection within the connect timeout | 504 | yes |
     | closed | the connection ended before an answer began | 502 | no |
@@ -126,12 +162,12 @@ class Outcome(Struct, frozen=True):
     @property
     def ok(self) -> bool:
         """The client got a whole answer that does not blame a server (below 500)."""
-        return self.kind == "answered" and self.status < 500
+        return self.status < 500 and self.kind in ("answered", "served")
 
     @property
     def definite(self) -> bool:
         """True when it is known whether the backend carried the request out."""
-        return self.kind in ("answered", "refused", "unreachable")
+        return self.kind in ("answered", "served", "refused", "unreachable")
 
     @property
     def says(self) -> str:
@@ -145,12 +181,16 @@ _ANSWERED: dict[int, Outcome] = {
 
 
 class Probe(Struct, frozen=True):
-    """Ask this backend for `path` now; report what came of it with `Balancer.probed`, at the latest after `timeout`."""
+    """Ask this backend for `path` now; report what came of it with `Balancer.probed`, at the latest after `timeout`.
+
+    With `mode` `tcp` there is nothing to ask: a connection that opens is a probe that passed.
+    """
 
     pool: str
     backend: Backend
     path: str
     timeout: float
+    mode: Literal["http", "tcp"] = "http"
 
 
 class ProbeResult(Struct, frozen=True):
@@ -161,11 +201,17 @@ class ProbeResult(Struct, frozen=True):
 
 
 class BackendConfig(Struct, frozen=True, forbid_unknown_fields=True):
-    """One member of a pool as configured; `address` is `host:port` and the shell's business alone."""
+    """One member of a pool as configured; `address` is `host:port` and the shell's business alone.
+
+    `limit` is how many requests it may have in flight at once; None sets no limit. A `backup` is offered only while no
+    other member is available.
+    """
 
     name: str
     weight: float = 1
     address: str = ""
+    limit: int | None = None
+    backup: bool = False
 
 
 class Add(Struct, frozen=True, tag="add"):
@@ -183,10 +229,11 @@ class Remove(Struct, frozen=True, tag="remove"):
 
 
 class Drain(Struct, frozen=True, tag="drain"):
-    """No new requests for this backend; those in flight end in peace."""
+    """No new requests for this backend; those in flight end in peace, or are cut off after `within` seconds."""
 
     pool: str
     backend: str
+    within: Seconds | None = None
 
 
 class Disable(Struct, frozen=True, tag="disable"):
@@ -211,5 +258,12 @@ class SetWeight(Struct, frozen=True, tag="weight"):
     weight: float
 
 
-Command = Add | Remove | Drain | Disable | Enable | SetWeight
+class Shift(Struct, frozen=True, tag="shift"):
+    """Send the requests of the route so named to these pools, by weight: all at once (blue-green) or by degrees."""
+
+    route: str
+    to: Mapping[str, float]
+
+
+Command = Add | Remove | Drain | Disable | Enable | SetWeight | Shift
 """The operator's hand."""

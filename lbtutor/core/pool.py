@@ -14,6 +14,7 @@ from typing import Literal
 
 from msgspec import Struct, field
 
+from lbtutor.core.affinity import Sticky
 from lbtutor.core.algorithms import Algorithm, AlgorithmConfig, Comparison, build_algorithm
 from lbtutor.core.backend import Backend
 from lbtutor.core.ejection import Ejection, PassiveCheck
@@ -21,20 +22,12 @@ from lbtutor.core.errors import ConfigError
 from lbtutor.core.events import Event
 from lbtutor.core.health import HealthCheck, HealthState
 from lbtutor.core.keys import read_key
+from lbtutor.core.listening import BackendTls
 from lbtutor.core.messages import BackendConfig, Request
+from lbtutor.core.retry import Retry
 from lbtutor.core.units import Seconds
 
 _Compare = Callable[[Request, tuple[Backend, ...]], Comparison]
-
-
-class Retry(Struct, frozen=True, forbid_unknown_fields=True):
-    """How often one request may be tried in all. Only definite failures are tried again: nothing had been sent."""
-
-    attempts: int = 1
-
-    def __post_init__(self) -> None:
-        if self.attempts < 1:
-            raise ConfigError("retry: `attempts` counts all tries and must be at least 1")
 
 
 class PoolConfig(Struct, frozen=True):
@@ -45,6 +38,12 @@ class PoolConfig(Struct, frozen=True):
     with panic off); `"fail_open"` offers every member that the operator has not taken out, healthy or not (ALB,
     Envoy's panic). Reject is the default because it shows the truth. `key` says what hashing algorithms hash; its forms
     are those of `lbtutor.core.keys`.
+
+    `sticky` brings a client back to the backend it had. A backend that becomes available again gets its share by
+    degrees within `slow_start`. While all are at their limit, requests wait up to `queue` for one to be free (None:
+    they are turned away). When less than the share `panic` of the members is available, all the willing are offered,
+    healthy or not (0: never). `send_proxy` tells the backend who the client is, in the PROXY protocol of that version;
+    `tls` encrypts what is sent to it.
     """
 
     name: str
@@ -57,6 +56,12 @@ class PoolConfig(Struct, frozen=True):
     response_timeout: Seconds = Seconds(60)
     key: str = "address"
     passive: PassiveCheck | None = None
+    sticky: Sticky | None = None
+    slow_start: Seconds | None = None
+    queue: Seconds | None = None
+    panic: float = 0.0
+    send_proxy: Literal["", "v1", "v2"] = ""
+    tls: BackendTls | None = None
 
     def __post_init__(self) -> None:
         read_key(self.key)

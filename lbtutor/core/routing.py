@@ -58,6 +58,8 @@ class Route(Struct, frozen=True, forbid_unknown_fields=True):
     split_key: str = "address"
     respond: Respond | None = None
     redirect: Redirect | None = None
+    sni: str = ""
+    name: str = ""
 
     def __post_init__(self) -> None:
         given = [name for name in ("pool", "split", "respond", "redirect") if getattr(self, name) not in (None, "")]

@@ -9,18 +9,26 @@ takes equally long in both.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from random import Random
 from typing import Literal
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from lbtutor.core.errors import ConfigError
 from lbtutor.core.events import FaultKind
+from lbtutor.core.listening import ListenerConfig
 from lbtutor.core.messages import Command
 from lbtutor.core.pool import PoolConfig
 from lbtutor.core.routing import Route
 from lbtutor.core.units import Seconds
+
+
+class Conversation(Struct, frozen=True, forbid_unknown_fields=True):
+    """A WebSocket: open for `lasts`, one message `every` so often, and each is answered with the same."""
+
+    lasts: Seconds
+    every: Seconds = Seconds(1)
 
 
 class Traffic(Struct, frozen=True, forbid_unknown_fields=True):
@@ -28,7 +36,8 @@ class Traffic(Struct, frozen=True, forbid_unknown_fields=True):
 
     `arrivals` is `poisson` (independent clients) or `steady` (evenly spaced, the first one gap after `start`). Requests
     come from `clients` distinct addresses: in turn when steady, at random when Poisson. `start` and `stop` are scenario
-    times; without `stop` the traffic lasts as long as the scenario.
+    times; without `stop` the traffic lasts as long as the scenario. `header` is sent along. With `cookies`, a client
+    keeps those that it is given and shows them again, as browsers do. With `websocket`, each arrival opens one.
     """
 
     to: str
@@ -40,6 +49,9 @@ class Traffic(Struct, frozen=True, forbid_unknown_fields=True):
     path: str = "/"
     start: Seconds = Seconds(0)
     stop: Seconds | None = None
+    header: Mapping[str, str] = field(default_factory=dict)
+    cookies: bool = True
+    websocket: Conversation | None = None
 
     def __post_init__(self) -> None:
         if not 0 < self.rate <= 1_000_000:
@@ -51,7 +63,7 @@ class Traffic(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Arrival(Struct, frozen=True):
-    """A client sends this request at scenario time `at`; `client` numbers the client from 0."""
+    """A client sends this request at scenario time `at`; `client` numbers the client, `rule` the traffic rule."""
 
     at: float
     client: int
@@ -59,6 +71,7 @@ class Arrival(Struct, frozen=True):
     method: str
     host: str
     path: str
+    rule: int = 0
 
 
 def client_address(client: int) -> str:
@@ -69,11 +82,12 @@ def client_address(client: int) -> str:
 
 def arrivals(traffic: Sequence[Traffic], seed: int, lasts: float) -> Iterator[Arrival]:
     """All requests of all rules before `lasts`, in order of time; made lazily, so a day costs no memory."""
-    streams = (_arrivals_of(rule, Random(f"{seed}/traffic/{index}"), lasts) for index, rule in enumerate(traffic))
+    streams = (_arrivals_of(index, seed, rule, lasts) for index, rule in enumerate(traffic))
     return heapq.merge(*streams, key=lambda arrival: arrival.at)
 
 
-def _arrivals_of(rule: Traffic, rng: Random, lasts: float) -> Iterator[Arrival]:
+def _arrivals_of(index: int, seed: int, rule: Traffic, lasts: float) -> Iterator[Arrival]:
+    rng = Random(f"{seed}/traffic/{index}")
     stop = lasts if rule.stop is None else min(rule.stop, lasts)
     steady = rule.arrivals == "steady"
     count = 0
@@ -84,7 +98,7 @@ def _arrivals_of(rule: Traffic, rng: Random, lasts: float) -> Iterator[Arrival]:
         if at >= stop:
             return
         client = (count - 1) % rule.clients if steady else rng.randrange(rule.clients)
-        yield Arrival(at, client, rule.to, rule.method, rule.host, rule.path)
+        yield Arrival(at, client, rule.to, rule.method, rule.host, rule.path, index)
 
 
 ServiceShape = Literal["constant", "exponential"]
@@ -132,7 +146,9 @@ class MachineConfig(Struct, frozen=True):
     """The machine behind a lab backend: `workers` requests at once, the rest wait in line (first come, first served).
 
     `errors` is the share of requests it answers 500 on its best days. Health checks are answered at once and by
-    nobody's worker, so a busy machine is not a sick one.
+    nobody's worker, so a busy machine is not a sick one. `sessions` is where it keeps what it knows of its visitors:
+    empty (it keeps nothing), `memory` (its own, lost with it), `sqlite` (shared by the machines of the lab) or a
+    `redis://` address.
     """
 
     pool: str
@@ -140,6 +156,7 @@ class MachineConfig(Struct, frozen=True):
     workers: int = 8
     service: Service = Service("constant", 0.02)
     errors: float = 0.0
+    sessions: str = ""
 
     def rng(self, seed: int) -> Random:
         """The machine's own dice: service times first, then errors, one draw each per request in order of arrival."""
@@ -176,21 +193,6 @@ class Act(Struct, frozen=True):
 
     at: float
     what: Fault | Command
-
-
-class ListenerConfig(Struct, frozen=True):
-    """A door of the balancer: `at` is `host:port`, port 0 lets the system choose.
-
-    `trusted_proxies` are peer addresses whose `X-Forwarded-For` names the client; from everybody else it is replaced.
-    `head_timeout` bounds the time for a request's head, `idle_timeout` the time between requests on one connection.
-    """
-
-    name: str
-    at: str = "127.0.0.1:0"
-    trusted_proxies: tuple[str, ...] = ()
-    head_timeout: Seconds = Seconds(10)
-    idle_timeout: Seconds = Seconds(60)
-    max_header_bytes: int = 16_384
 
 
 class Plan(Struct, frozen=True):

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lbtutor.core.messages import Answer, Forward, Outcome, OutcomeKind, Request
+from lbtutor.core.messages import Answer, Forward, Outcome, OutcomeKind, Reject, Request
 from lbtutor.live.heads import AnswerHead, HeadFields, RequestHead, own_answer, whole_answer
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ class Exchange:
             self._attempt(decision)
         elif isinstance(decision, Answer):
             self._answer_as_told(decision)
-        else:
+        elif isinstance(decision, Reject):
             self._answer_ourselves(decision.status, decision.reason)
 
     def take_in(self, data: bytes) -> None:

@@ -20,7 +20,7 @@ from typing import Any, cast
 
 from httptools import HttpParserCallbackError, HttpParserError, HttpParserUpgrade, HttpRequestParser
 
-from lbtutor.core.workload import ListenerConfig
+from lbtutor.core.listening import ListenerConfig
 from lbtutor.live.addresses import Trust
 from lbtutor.live.clock import Alarm
 from lbtutor.live.exchange import Exchange

@@ -17,8 +17,9 @@ from lbtutor.core.backend import Backend
 from lbtutor.core.balancer import Balancer
 from lbtutor.core.errors import ConfigError
 from lbtutor.core.events import Event, OriginChanged
+from lbtutor.core.listening import ListenerConfig
 from lbtutor.core.messages import Add, BackendConfig, Command, Remove
-from lbtutor.core.workload import Act, Fault, ListenerConfig, Plan, arrivals
+from lbtutor.core.workload import Act, Fault, Plan, arrivals
 from lbtutor.live.addresses import Address, client_address_mode
 from lbtutor.live.clients import Clients
 from lbtutor.live.clock import Clock

@@ -20,6 +20,8 @@ from msgspec import Struct
 from lbtutor.core.events import (
     Answered,
     Arrived,
+    BackedOff,
+    Calmed,
     ContractBroken,
     Disabled,
     Drained,
@@ -35,16 +37,20 @@ from lbtutor.core.events import (
     Left,
     Missed,
     OriginChanged,
+    Panicked,
     Picked,
     Probed,
     ProbeSent,
+    Queued,
     Readmitted,
     Rejected,
+    Reloaded,
     Routed,
+    Shifted,
     WeightChanged,
 )
 from lbtutor.trace.reasons import excluded_clause, only_reason, reason, retry_reason
-from lbtutor.trace.words import counted, duration, number
+from lbtutor.trace.words import counted, duration, listed, number, ordinal
 
 Sign = Literal["<", ">", "="]
 """As the balancer sees it: something came in, something went out, something is now so."""
@@ -173,6 +179,24 @@ class Narrator:
                 silence = "" if event.now else ", so it gets no traffic"
                 change = f"from {number(event.was)} to {number(event.now)}"
                 return Told("=", None, f"the weight of {self._name(event)} goes {change}{silence}")
+            case Queued():
+                waits = f"waits in the queue of {self._pool(event)}, {ordinal(event.place)} in line"
+                return Told(
+                    "=", event.request, f"{waits}, for at most {duration(event.until - event.at)}: {event.because}"
+                )
+            case BackedOff():
+                wait = duration(event.until - event.at)
+                return Told("=", event.request, f"waits {wait} before its {ordinal(event.attempt)} try")
+            case Shifted():
+                return Told("=", None, f"route {event.route} goes from {_weights(event.was)} to {_weights(event.now)}")
+            case Panicked():
+                left = f"{event.available} of {event.members} available, less than {event.threshold:.0%}"
+                return Told("=", None, f"pool {self._pool(event)} panics ({left}): all the willing are offered")
+            case Calmed():
+                left = f"{event.available} of {event.members} available"
+                return Told("=", None, f"pool {self._pool(event)} is calm again ({left}): only these are offered")
+            case Reloaded():
+                return Told("=", None, f"a new configuration is in force: {event.because}")
             case ContractBroken():
                 return Told("=", event.request, f"{event.algorithm} broke its contract: {event.because}")
             case OriginChanged():
@@ -217,7 +241,7 @@ class Narrator:
 
 _Membership = Ejected | Readmitted | Joined | Left | Draining | Drained | Disabled | Enabled | WeightChanged
 _OfBackend = Picked | Finished | ProbeSent | Probed | HealthChanged | OriginChanged | _Membership
-_OfPool = Routed | _OfBackend
+_OfPool = Routed | Queued | Panicked | Calmed | _OfBackend
 
 
 def _ending(event: Finished) -> str:
@@ -228,6 +252,12 @@ def _ending(event: Finished) -> str:
     if not event.final:
         return f"{event.outcome} {when}; another try follows"
     return f"{event.outcome} {when}; {_AFTERMATH.get(event.outcome, f'the client gets {event.status}')}"
+
+
+def _weights(split: Mapping[str, float]) -> str:
+    """`blue`, or `90 blue and 10 green`."""
+    pools = [(pool, weight) for pool, weight in split.items() if weight]
+    return pools[0][0] if len(pools) == 1 else listed([f"{number(weight)} {pool}" for pool, weight in pools])
 
 
 def _probe_result(event: Probed) -> str:

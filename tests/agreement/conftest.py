@@ -11,7 +11,7 @@ from lbtutor.core import Act, ListenerConfig, MachineConfig, Plan, PoolConfig, S
 from lbtutor.core.events import Arrived, Event, Finished, OriginChanged, ProbeSent
 from lbtutor.core.health import HealthCheck
 from lbtutor.core.messages import BackendConfig
-from lbtutor.core.pool import Retry
+from lbtutor.core.retry import Retry
 from lbtutor.core.routing import Route
 from lbtutor.live.run import LiveRun
 from lbtutor.sim import simulate

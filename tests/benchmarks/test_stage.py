@@ -12,10 +12,11 @@ import pytest
 
 from lbtutor.core import Event, Plan, Seconds
 from lbtutor.core.health import HealthCheck
+from lbtutor.core.listening import ListenerConfig
 from lbtutor.core.messages import BackendConfig
 from lbtutor.core.pool import PoolConfig
 from lbtutor.core.routing import Route
-from lbtutor.core.workload import ListenerConfig, MachineConfig, Service, Traffic
+from lbtutor.core.workload import MachineConfig, Service, Traffic
 from lbtutor.sim.simulate import simulate
 from lbtutor.tui.glyphs import UNICODE
 from lbtutor.tui.widgets.stage.layout import arrange

@@ -11,7 +11,7 @@ from lbtutor.core import Act, Algorithm, ListenerConfig, MachineConfig, Plan, Po
 from lbtutor.core.events import Event
 from lbtutor.core.health import HealthCheck
 from lbtutor.core.messages import BackendConfig
-from lbtutor.core.pool import Retry
+from lbtutor.core.retry import Retry
 from lbtutor.core.routing import Route
 from lbtutor.core.units import Seconds
 from lbtutor.sim import simulate

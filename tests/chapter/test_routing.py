@@ -7,7 +7,7 @@ from random import Random
 import pytest
 
 from lbtutor.core import Balancer, PoolConfig
-from lbtutor.core.messages import Answer, BackendConfig, Forward, Reject, Request
+from lbtutor.core.messages import Answer, BackendConfig, Forward, Reject, Request, Wait
 from lbtutor.core.routing import Route
 
 SERVICES = ("users", "products", "orders", "payments")
@@ -27,6 +27,8 @@ def answered_by(path: str, host: str = "", *, routes: list[Route] | None = None)
             return decision.pool
         case Reject() | Answer():
             return decision.status
+        case Wait():
+            raise AssertionError("nobody has to wait here")
 
 
 @pytest.mark.parametrize("service", SERVICES)

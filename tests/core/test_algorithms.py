@@ -28,7 +28,8 @@ from lbtutor.core.balancer import Balancer
 from lbtutor.core.errors import ConfigError
 from lbtutor.core.events import ContractBroken, Event, Picked
 from lbtutor.core.messages import Add, BackendConfig, Command, Drain, Enable, Outcome, Remove, Request, SetWeight
-from lbtutor.core.pool import PoolConfig, Retry
+from lbtutor.core.pool import PoolConfig
+from lbtutor.core.retry import Retry
 from lbtutor.core.routing import Route
 
 names = pytest.mark.parametrize("name", ALGORITHMS)

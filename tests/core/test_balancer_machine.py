@@ -49,7 +49,8 @@ from lbtutor.core.messages import (
     Request,
     SetWeight,
 )
-from lbtutor.core.pool import PoolConfig, Retry
+from lbtutor.core.pool import PoolConfig
+from lbtutor.core.retry import Retry
 from lbtutor.core.routing import Route
 from lbtutor.core.units import Seconds
 

@@ -11,7 +11,8 @@ from lbtutor.core.balancer import Balancer
 from lbtutor.core.errors import ConfigError
 from lbtutor.core.keys import read_key
 from lbtutor.core.messages import BackendConfig, Forward, Outcome, Request
-from lbtutor.core.pool import PoolConfig, Retry
+from lbtutor.core.pool import PoolConfig
+from lbtutor.core.retry import Retry
 from lbtutor.core.routing import Route
 
 CLIENT = "192.168.1.100"

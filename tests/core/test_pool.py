@@ -13,7 +13,8 @@ from lbtutor.core.backend import Backend
 from lbtutor.core.errors import ConfigError
 from lbtutor.core.health import HealthCheck
 from lbtutor.core.messages import BackendConfig, Request
-from lbtutor.core.pool import Pool, PoolConfig, Retry
+from lbtutor.core.pool import Pool, PoolConfig
+from lbtutor.core.retry import Retry
 from lbtutor.core.units import Seconds
 
 

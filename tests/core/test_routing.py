@@ -18,7 +18,7 @@ from lbtutor.core.answers import Redirect, Respond
 from lbtutor.core.balancer import Balancer
 from lbtutor.core.errors import ConfigError
 from lbtutor.core.events import Answered, Arrived, Event, Picked, Rejected, Routed
-from lbtutor.core.messages import Answer, BackendConfig, Forward, Reject, Request
+from lbtutor.core.messages import Answer, BackendConfig, Decision, Forward, Reject, Request
 from lbtutor.core.pool import PoolConfig
 from lbtutor.core.routing import Route, Router
 
@@ -270,7 +270,7 @@ def test_the_group_says_nothing_about_the_place_within_the_pool() -> None:
 POOLS = [PoolConfig(name, backends=(BackendConfig(f"{name}-1"),)) for name in ("web", "users", "blue", "green")]
 
 
-def told(routes: Sequence[Route], asked: Request) -> tuple[Forward | Reject | Answer, list[Event]]:
+def told(routes: Sequence[Route], asked: Request) -> tuple[Decision, list[Event]]:
     """What was decided, and what was told of it."""
     events: list[Event] = []
     balancer = Balancer(POOLS, routes, rng=Random(1))

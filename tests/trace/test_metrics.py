@@ -23,7 +23,8 @@ from lbtutor.core.events import (
     Why,
 )
 from lbtutor.core.messages import BackendConfig, Forward, Outcome, Request
-from lbtutor.core.pool import PoolConfig, Retry
+from lbtutor.core.pool import PoolConfig
+from lbtutor.core.retry import Retry
 from lbtutor.core.routing import Route
 from lbtutor.trace.metrics import Metrics
 

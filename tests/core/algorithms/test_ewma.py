@@ -16,7 +16,8 @@ from lbtutor.core.balancer import Balancer
 from lbtutor.core.errors import ConfigError
 from lbtutor.core.events import Finished, Joined
 from lbtutor.core.messages import BackendConfig, Forward, Outcome, Request
-from lbtutor.core.pool import PoolConfig, Retry
+from lbtutor.core.pool import PoolConfig
+from lbtutor.core.retry import Retry
 from lbtutor.core.routing import Route
 
 

@@ -14,10 +14,12 @@ from textual.pilot import Pilot
 from lbtutor.core import Event, Plan, Seconds
 from lbtutor.core.events import Arrived, Finished, Picked, Why
 from lbtutor.core.health import HealthCheck
+from lbtutor.core.listening import ListenerConfig
 from lbtutor.core.messages import BackendConfig
-from lbtutor.core.pool import PoolConfig, Retry
+from lbtutor.core.pool import PoolConfig
+from lbtutor.core.retry import Retry
 from lbtutor.core.routing import Route
-from lbtutor.core.workload import Act, Fault, ListenerConfig, MachineConfig, Service, Traffic
+from lbtutor.core.workload import Act, Fault, MachineConfig, Service, Traffic
 from lbtutor.sim.simulate import simulate
 
 
