@@ -61,7 +61,7 @@ class BackendTls(Struct, frozen=True, forbid_unknown_fields=True):
     min_version: TlsVersion = "1.2"
 
 
-class ListenerConfig(Struct, frozen=True):
+class ListenerConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """A door of the balancer: `at` is `host:port`, port 0 lets the system choose.
 
     `mode` is what is spoken: `http`, or `tcp` and `udp`, where whole connections and sessions go to one backend of
@@ -90,3 +90,8 @@ class ListenerConfig(Struct, frozen=True):
     max_headers: int = 100
     max_body_bytes: int | None = None
     max_connections: int | None = None
+
+    def __post_init__(self) -> None:
+        host, _, port = self.at.rpartition(":")
+        if not host or not port.isdigit() or int(port) > 65_535:
+            raise ConfigError(f"`at` is written host:port, such as 127.0.0.1:8080, not {self.at!r}")

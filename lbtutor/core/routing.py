@@ -50,7 +50,7 @@ class Route(Struct, frozen=True, forbid_unknown_fields=True):
     path: str = "/"
     host: str = ""
     method: str = ""
-    listener: str = ""
+    listener: str = field(default="", name="listen")
     exact: bool = False
     header: Mapping[str, str] = field(default_factory=dict)
     cookie: Mapping[str, str] = field(default_factory=dict)

@@ -211,7 +211,7 @@ def _loose_task(task: TaskSpec, scene: Scenario) -> Iterator[tuple[Where, str]]:
         where = ("task", "rehearse", index)
         if entry.at > scene.lasts:
             yield where, f"{entry.at} is after the end of the scene ({scene.lasts})"
-        if entry.target.backend not in members:
+        if entry.target is not None and entry.target.backend not in members:
             label = entry.target.backend
             yield where, f"the scene has no backend `{label}`; {suggest(label, members)}"
 

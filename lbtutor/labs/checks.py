@@ -18,16 +18,31 @@ from msgspec import Struct, field
 from msgspec.structs import fields
 
 from lbtutor.core import ConfigError, Event, Seconds
-from lbtutor.core.events import Answered, Arrived, Ejected, Ended, Finished, HealthChanged, Picked, Rejected
+from lbtutor.core.events import (
+    Answered,
+    Arrived,
+    BackedOff,
+    Drained,
+    Ejected,
+    Ended,
+    Finished,
+    HealthChanged,
+    Panicked,
+    Picked,
+    Queued,
+    Rejected,
+)
 from lbtutor.core.units import say_duration
+from lbtutor.labs.tally import Tally
 from lbtutor.trace.ledger import Ledger
 from lbtutor.trace.metrics import Metrics
+from lbtutor.trace.words import counted
 
 Verdict = Literal["passed", "failed", "unknown"]
 
 _LATENCIES = ("mean", "p50", "p90", "p99", "max")
-_COUNTS = ("total", "ok", "failed", "rejected", "retried")
-_MOMENTS = {"down": "believed down", "ejected": "ejected"}
+_TALLIES = {"queued": "waited", "backed_off": "backed off", "moved": "went to another backend", "sticky": "sticky"}
+_MOMENTS = {"down": "believed down", "up": "believed up", "ejected": "ejected", "drained": "drained"}
 _SAMPLES_NEEDED = {"mean": 30, "p50": 10, "p90": 50, "p99": 500, "max": 1}
 """Answers without which a latency is unknown: about five beyond the percentile."""
 
@@ -74,9 +89,28 @@ class Share(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Moment(Struct, frozen=True, forbid_unknown_fields=True):
-    """It befalls a backend for the first time within this stretch of scenario time: believed down, or ejected."""
+    """It befalls a backend for the first time within this stretch of scenario time."""
 
     backend: str
+    between: tuple[Seconds, Seconds]
+
+
+class Picks(Count, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How many attempts went to one backend (`pool/name`)."""
+
+    backend: str
+
+
+class Status(Count, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How many requests got this status (0: a connection or session that ended well)."""
+
+    code: int
+
+
+class Panic(Struct, frozen=True, forbid_unknown_fields=True):
+    """A pool panics for the first time within this stretch of scenario time."""
+
+    pool: str
     between: tuple[Seconds, Seconds]
 
 
@@ -101,9 +135,18 @@ class Expect(Struct, frozen=True, forbid_unknown_fields=True):
     failed: Count | None = None
     rejected: Count | None = None
     retried: Count | None = None
+    queued: Count | None = None
+    backed_off: Count | None = None
+    moved: Count | None = None
+    sticky: Count | None = None
+    picked: Picks | None = None
+    status: Status | None = None
     share: Share | None = None
     down: Moment | None = None
+    up: Moment | None = None
     ejected: Moment | None = None
+    drained: Moment | None = None
+    panics: Panic | None = None
     lost: Lost | None = None
 
     def __post_init__(self) -> None:
@@ -120,12 +163,14 @@ class Expect(Struct, frozen=True, forbid_unknown_fields=True):
     @property
     def moment(self) -> Moment | None:
         """The moment that is expected, if the measure is one."""
-        return self.down or self.ejected
+        return self.down or self.up or self.ejected or self.drained
 
     def backends(self) -> Iterator[str]:
         """The backends it names."""
         if self.share is not None:
             yield self.share.backend
+        if self.picked is not None:
+            yield self.picked.backend
         if self.moment is not None:
             yield self.moment.backend
         if self.lost is not None:
@@ -154,6 +199,7 @@ class Check:
     def __init__(self, expect: Expect) -> None:
         self._expect = expect
         self._metrics = Metrics()
+        self._tally = Tally()
         self._inside: set[int] = set()
         self._ended_at: float | None = None
         self._interrupted = False
@@ -166,10 +212,14 @@ class Check:
         self._fold_window(event)
         self._ledger.take(event)
         match event:
-            case HealthChanged(now="down"):
-                self._first.setdefault(("down", f"{event.pool}/{event.backend}"), event.at)
+            case HealthChanged():
+                self._first.setdefault((event.now, f"{event.pool}/{event.backend}"), event.at)
             case Ejected():
                 self._first.setdefault(("ejected", f"{event.pool}/{event.backend}"), event.at)
+            case Drained():
+                self._first.setdefault(("drained", f"{event.pool}/{event.backend}"), event.at)
+            case Panicked():
+                self._first.setdefault(("panics", event.pool), event.at)
             case Finished(final=True, ok=False):
                 self._failed += 1
             case Ended():
@@ -190,19 +240,24 @@ class Check:
             case Arrived():
                 if between is None or between[0] <= event.at < between[1]:
                     self._inside.add(event.request)
-                    self._metrics.take(event)
-            case Picked() | Finished() | Rejected() | Answered():
+                    self._count(event)
+            case Picked() | Queued() | BackedOff() | Finished() | Rejected() | Answered():
                 if event.request in self._inside:
-                    self._metrics.take(event)
+                    self._count(event)
                     if isinstance(event, Rejected | Answered) or (isinstance(event, Finished) and event.final):
                         self._inside.discard(event.request)
             case _:
                 self._metrics.take(event)
 
+    def _count(self, event: Event) -> None:
+        self._metrics.take(event)
+        self._tally.take(event)
+
     def _cut_short(self) -> bool:
         needed = self._expect.between[1] if self._expect.between is not None else None
-        if self._expect.moment is not None:
-            needed = self._expect.moment.between[1]
+        moment = self._expect.moment or self._expect.panics
+        if moment is not None:
+            needed = moment.between[1]
         if self._ended_at is None:
             return True
         return self._interrupted and (needed is None or self._ended_at < needed)
@@ -210,12 +265,14 @@ class Check:
     def _beyond_repair(self) -> bool:
         """Whether what failed would still have failed after a longer run: counts only grow, and a moment stays."""
         expect = self._expect
-        if expect.measure in _COUNTS:
-            wanted: Count = getattr(expect, expect.measure)
+        wanted = getattr(expect, expect.measure)
+        if isinstance(wanted, Count):
             limits = [limit for limit in (wanted.exactly, wanted.under) if limit is not None]
-            return any(getattr(self._metrics.requests, expect.measure) > limit for limit in limits)
+            return any(self._counted(wanted)[0] > limit for limit in limits)
         if expect.moment is not None:
             return (expect.measure, expect.moment.backend) in self._first
+        if expect.panics is not None:
+            return ("panics", expect.panics.pool) in self._first
         return expect.lost is not None
 
     def _measure(self) -> tuple[Verdict, str]:
@@ -223,16 +280,37 @@ class Check:
         wanted = getattr(self._expect, measure)
         if measure in _LATENCIES:
             return self._measure_latency(measure, wanted)
-        if measure in _COUNTS:
-            count = getattr(self._metrics.requests, measure)
-            return _as_verdict(wanted.holds(count)), f"{count} of {self._metrics.requests.total} requests"
         match wanted:
+            case Count():
+                count, measured = self._counted(wanted)
+                return _as_verdict(wanted.holds(count)), measured
             case Share():
                 return self._measure_share(wanted)
             case Moment():
                 return self._measure_moment(measure, wanted)
+            case Panic():
+                at = self._first.get((measure, wanted.pool))
+                return _as_moment(at, wanted.between, "panicked")
             case _:
                 return self._measure_lost(wanted)
+
+    def _counted(self, wanted: Count) -> tuple[int, str]:
+        """The number that is judged, and what was measured in words."""
+        measure, requests, tally = self._expect.measure, self._metrics.requests, self._tally
+        of_all = f"of {counted(requests.total, 'request')}"
+        match wanted:
+            case Picks():
+                picked = tally.picked[wanted.backend]
+                return picked, f"{picked} of {counted(tally.picked.total(), 'pick')}"
+            case Status():
+                given = tally.status[wanted.code]
+                return given, f"{given} {of_all} got {wanted.code}"
+            case _ if measure in _TALLIES:
+                count: int = getattr(tally, measure)
+                return count, f"{count} {of_all} {_TALLIES[measure]}"
+            case _:
+                count = getattr(requests, measure)
+                return count, f"{count} {of_all}"
 
     def _measure_latency(self, measure: str, wanted: Span) -> tuple[Verdict, str]:
         latency = self._metrics.latency
@@ -253,10 +331,7 @@ class Check:
         return _as_verdict(off <= max(wanted.within * total, 1)), f"{own} of {total} picks, {own / total:.1%}"
 
     def _measure_moment(self, measure: str, wanted: Moment) -> tuple[Verdict, str]:
-        at, word = self._first.get((measure, wanted.backend)), _MOMENTS[measure]
-        if at is None:
-            return "failed", f"it was never {word}"
-        return _as_verdict(wanted.between[0] <= at <= wanted.between[1]), f"{word} at {at:.2f}s"
+        return _as_moment(self._first.get((measure, wanted.backend)), wanted.between, _MOMENTS[measure])
 
     def _measure_lost(self, wanted: Lost) -> tuple[Verdict, str]:
         failures = [failure for failure in self._ledger.failures if f"{failure.pool}/{failure.backend}" == wanted.by]
@@ -264,6 +339,12 @@ class Check:
         if not self._failed:
             return "unknown", "no request failed at all"
         return _as_verdict(not elsewhere), f"{self._failed} failed, {elsewhere} of them for another reason"
+
+
+def _as_moment(at: float | None, between: tuple[float, float], word: str) -> tuple[Verdict, str]:
+    if at is None:
+        return "failed", f"it was never {word}"
+    return _as_verdict(between[0] <= at <= between[1]), f"{word} at {at:.2f}s"
 
 
 def _as_verdict(held: bool) -> Verdict:

@@ -8,7 +8,7 @@ every name checked, as the shells take it.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from random import Random
 from typing import Literal
@@ -18,6 +18,7 @@ from msgspec import Struct, field, structs
 from lbtutor.core import (
     Add,
     BackendConfig,
+    BackendTls,
     ConfigError,
     HealthCheck,
     ListenerConfig,
@@ -25,13 +26,13 @@ from lbtutor.core import (
     PassiveCheck,
     Plan,
     PoolConfig,
-    Redirect,
     Remove,
-    Respond,
     Retry,
     Route,
     Seconds,
     Service,
+    Shift,
+    Sticky,
     Traffic,
 )
 from lbtutor.core.algorithms import AlgorithmConfig, build_algorithm
@@ -48,12 +49,14 @@ _FAULTS = ("crash", "hang", "refuse", "error", "slow", "heal")
 class BackendSpec(Struct, frozen=True, forbid_unknown_fields=True):
     """One member of a pool. With `address` (`host:port`) it is somebody's server; without, the lab starts a machine.
 
-    `workers`, `service` and `errors` describe that machine: see `MachineConfig`.
+    `workers`, `service` and `errors` describe that machine: see `MachineConfig`. The other words are `BackendConfig`'s.
     """
 
     name: str
     weight: float = 1
     address: str = ""
+    limit: int | None = None
+    backup: bool = False
     workers: int = 8
     service: Service = Service("constant", 0.02)
     errors: float = 0.0
@@ -63,6 +66,8 @@ class BackendSpec(Struct, frozen=True, forbid_unknown_fields=True):
             raise ConfigError(f"`name` of a backend is a word without a slash, not {self.name!r}")
         if not 0 <= self.weight < float("inf"):
             raise ConfigError(f"`weight` must be 0 or more, not {self.weight!r}")
+        if self.limit is not None and self.limit < 1:
+            raise ConfigError(f"`limit` is how many requests at once, at least 1, not {self.limit!r}")
         if not 1 <= self.workers <= 10_000:
             raise ConfigError(f"`workers` must be between 1 and 10000, not {self.workers!r}")
         if not 0 <= self.errors <= 1:
@@ -70,9 +75,16 @@ class BackendSpec(Struct, frozen=True, forbid_unknown_fields=True):
         if self.address and not self.address.rpartition(":")[2].isdigit():
             raise ConfigError(f"`address` is written host:port, not {self.address!r}")
 
+    def config(self) -> BackendConfig:
+        """The same as the balancer takes it."""
+        return BackendConfig(self.name, self.weight, self.address, self.limit, self.backup)
+
 
 class PoolSpec(Struct, frozen=True, forbid_unknown_fields=True):
-    """A group of backends; the words are those of `PoolConfig`."""
+    """A group of backends; the words are those of `PoolConfig`.
+
+    `sessions` is where its machines keep what they know of their visitors: see `MachineConfig`.
+    """
 
     backends: tuple[BackendSpec, ...]
     algorithm: AlgorithmConfig = "round_robin"
@@ -83,63 +95,26 @@ class PoolSpec(Struct, frozen=True, forbid_unknown_fields=True):
     connect_timeout: Seconds = Seconds(5)
     response_timeout: Seconds = Seconds(60)
     key: str = "address"
+    sticky: Sticky | None = None
+    slow_start: Seconds | None = None
+    queue: Seconds | None = None
+    panic: float = 0.0
+    send_proxy: Literal["", "v1", "v2"] = ""
+    tls: BackendTls | None = None
+    sessions: str = ""
 
     def __post_init__(self) -> None:
         read_key(self.key)
 
-
-class ListenSpec(Struct, frozen=True, forbid_unknown_fields=True):
-    """A door of the balancer; the words are those of `ListenerConfig`. Only HTTP/1.1 so far."""
-
-    name: str
-    mode: Literal["http"] = "http"
-    at: str = "127.0.0.1:0"
-    trusted_proxies: tuple[str, ...] = ()
-    head_timeout: Seconds = Seconds(10)
-    idle_timeout: Seconds = Seconds(60)
-    max_header_bytes: int = 16_384
-
-    def __post_init__(self) -> None:
-        host, _, port = self.at.rpartition(":")
-        if not host or not port.isdigit() or int(port) > 65_535:
-            raise ConfigError(f"`at` is written host:port, such as 127.0.0.1:8080, not {self.at!r}")
+    def config(self, name: str, algorithm: AlgorithmConfig | None) -> PoolConfig:
+        """The same as the balancer takes it; `algorithm` replaces the file's."""
+        words = {word: getattr(self, word) for word in _POOL_WORDS}
+        words["algorithm"] = self.algorithm if algorithm is None else algorithm
+        return PoolConfig(name=name, backends=tuple(backend.config() for backend in self.backends), **words)
 
 
-class RouteSpec(Struct, frozen=True, forbid_unknown_fields=True):
-    """Requests that match every given condition go to the one target; words and precedence: `lbtutor.core.routing`."""
-
-    pool: str = ""
-    path: str = "/"
-    host: str = ""
-    method: str = ""
-    listen: str = ""
-    exact: bool = False
-    header: dict[str, str] = field(default_factory=dict)
-    cookie: dict[str, str] = field(default_factory=dict)
-    split: dict[str, float] | None = None
-    split_key: str = "address"
-    respond: Respond | None = None
-    redirect: Redirect | None = None
-
-    def __post_init__(self) -> None:
-        self.route()
-
-    def route(self) -> Route:
-        """The same as the shells take it."""
-        return Route(
-            self.pool,
-            self.path,
-            self.host,
-            self.method,
-            self.listen,
-            self.exact,
-            self.header,
-            self.cookie,
-            self.split,
-            self.split_key,
-            self.respond,
-            self.redirect,
-        )
+_POOL_WORDS = set(PoolConfig.__struct_fields__) & set(PoolSpec.__struct_fields__) - {"backends"}
+"""What a file says of a pool in the balancer's own words."""
 
 
 class Scenario(Struct, frozen=True, forbid_unknown_fields=True):
@@ -152,8 +127,8 @@ class Scenario(Struct, frozen=True, forbid_unknown_fields=True):
     lasts: Seconds = Seconds(30)
     speed: float = 1.0
     drain: Seconds = Seconds(10)
-    listen: tuple[ListenSpec, ...] = (ListenSpec("front"),)
-    route: tuple[RouteSpec, ...] = ()
+    listen: tuple[ListenerConfig, ...] = (ListenerConfig("front"),)
+    route: tuple[Route, ...] = ()
     traffic: tuple[Traffic, ...] = ()
     timeline: tuple[TimelineEntry, ...] = ()
     expect: tuple[Expect, ...] = ()
@@ -167,19 +142,9 @@ class Scenario(Struct, frozen=True, forbid_unknown_fields=True):
     def plan(self, *, seed: int | None = None, algorithm: AlgorithmConfig | None = None) -> Plan:
         """What the shells play; `seed` and `algorithm` (for every pool) replace the file's."""
         return Plan(
-            listeners=tuple(
-                ListenerConfig(
-                    door.name,
-                    door.at,
-                    door.trusted_proxies,
-                    door.head_timeout,
-                    door.idle_timeout,
-                    door.max_header_bytes,
-                )
-                for door in self.listen
-            ),
+            listeners=self.listen,
             routes=self._routes(),
-            pools=tuple(_pool_config(name, spec, algorithm) for name, spec in self.pool.items()),
+            pools=tuple(spec.config(name, algorithm) for name, spec in self.pool.items()),
             machines=tuple(self._machines()),
             traffic=self.traffic,
             acts=tuple(entry.act() for entry in sorted(self.timeline, key=lambda entry: entry.at)),
@@ -191,15 +156,15 @@ class Scenario(Struct, frozen=True, forbid_unknown_fields=True):
         )
 
     def _routes(self) -> tuple[Route, ...]:
-        if not self.route:
-            return (Route(next(iter(self.pool))),)
-        return tuple(rule.route() for rule in self.route)
+        return self.route or (Route(next(iter(self.pool))),)
 
     def _machines(self) -> Iterator[MachineConfig]:
         for pool, spec in self.pool.items():
             for backend in spec.backends:
                 if not backend.address:
-                    yield MachineConfig(pool, backend.name, backend.workers, backend.service, backend.errors)
+                    yield MachineConfig(
+                        pool, backend.name, backend.workers, backend.service, backend.errors, spec.sessions
+                    )
         for entry in self.timeline:
             if entry.add is not None and entry.add.machine is not None:
                 yield entry.add.machine
@@ -214,10 +179,31 @@ def load_scenario(path: Path) -> Scenario:
         raise ConfigError(f"{source}: not UTF-8 text, so not a scenario file") from None
     except OSError as error:
         raise ConfigError(f"{source}: cannot be read: {error.strerror}") from None
-    scenario = read_toml(text, source, Scenario)
+    scenario = _at_home(read_toml(text, source, Scenario), path.parent)
     for where, complaint in _loose_ends(scenario):
         raise ConfigError(f"{place(text, source, where)}: {complaint}")
     return scenario
+
+
+def _at_home(scenario: Scenario, folder: Path) -> Scenario:
+    """Files that a scenario names are found beside it."""
+
+    def door(config: ListenerConfig) -> ListenerConfig:
+        if config.tls is None:
+            return config
+        certificates = tuple(
+            structs.replace(one, cert=str(folder / one.cert), key=str(folder / one.key))
+            for one in config.tls.certificates
+        )
+        return structs.replace(config, tls=structs.replace(config.tls, certificates=certificates))
+
+    def pool(spec: PoolSpec) -> PoolSpec:
+        if spec.tls is None or not spec.tls.ca:
+            return spec
+        return structs.replace(spec, tls=structs.replace(spec.tls, ca=str(folder / spec.tls.ca)))
+
+    pools = {name: pool(spec) for name, spec in scenario.pool.items()}
+    return structs.replace(scenario, listen=tuple(map(door, scenario.listen)), pool=pools)
 
 
 def scenario_folders() -> list[Path]:
@@ -246,38 +232,24 @@ def with_every_default(scenario: Scenario) -> dict[str, object]:
     return _table(scenario)
 
 
-def _pool_config(name: str, spec: PoolSpec, algorithm: AlgorithmConfig | None) -> PoolConfig:
-    return PoolConfig(
-        name,
-        spec.algorithm if algorithm is None else algorithm,
-        tuple(BackendConfig(backend.name, backend.weight, backend.address) for backend in spec.backends),
-        spec.health,
-        spec.retry,
-        spec.all_down,
-        spec.connect_timeout,
-        spec.response_timeout,
-        spec.key,
-        spec.passive,
-    )
-
-
 def _loose_ends(scenario: Scenario) -> Iterator[tuple[tuple[str | int, ...], str]]:
     """Names that lead nowhere and things that cannot be: each with its path in the file."""
     doors = [door.name for door in scenario.listen]
     yield from _repeated(doors, "listen", "two doors are called")
     if not scenario.pool:
         yield ("pool",), "a scenario needs at least one pool"
-    if not scenario.route and len(scenario.pool) > 1:
+    yield from _door_ends(scenario)
+    if not scenario.route and len(scenario.pool) > 1 and any(door.mode == "http" for door in scenario.listen):
         yield ("pool",), f"with {len(scenario.pool)} pools, [[route]] must say which requests go to which"
     for index, route in enumerate(scenario.route):
-        for target in route.route().pools:
+        for target in route.pools:
             if target not in scenario.pool:
                 key = ("pool",) if route.pool else ("split", target)
                 yield ("route", index, *key), f"there is no pool `{target}`; {suggest(target, scenario.pool)}"
-        if route.listen and route.listen not in doors:
+        if route.listener and route.listener not in doors:
             yield (
                 ("route", index, "listen"),
-                f"no [[listen]] is called `{route.listen}`; {suggest(route.listen, doors)}",
+                f"no [[listen]] is called `{route.listener}`; {suggest(route.listener, doors)}",
             )
     for index, traffic in enumerate(scenario.traffic):
         if traffic.to not in doors:
@@ -296,6 +268,23 @@ def _loose_ends(scenario: Scenario) -> Iterator[tuple[tuple[str | int, ...], str
     yield from _expect_ends(scenario)
 
 
+def _door_ends(scenario: Scenario) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    """Doors for connections and sessions must say where these go, unless there is but one pool or routes tell."""
+    for index, door in enumerate(scenario.listen):
+        if door.pool and door.pool not in scenario.pool:
+            yield ("listen", index, "pool"), f"there is no pool `{door.pool}`; {suggest(door.pool, scenario.pool)}"
+        if door.mode != "http" and not door.pool and not scenario.route and len(scenario.pool) > 1:
+            yield ("listen", index), f"which `pool` do the connections of `{door.name}` go to? {_one_of(scenario.pool)}"
+        if door.tls is not None and door.mode == "udp":
+            yield ("listen", index, "tls"), "there is no TLS over UDP here"
+        if door.tls is not None and door.tls.passthrough and door.mode != "tcp":
+            yield ("listen", index, "tls"), '`passthrough` passes bytes on unread, so it needs `mode = "tcp"`'
+
+
+def _one_of(names: Iterable[str]) -> str:
+    return f"there is {', '.join(names)}"
+
+
 def _repeated(names: list[str], key: str, says: str, *above: str) -> Iterator[tuple[tuple[str | int, ...], str]]:
     for index, name in enumerate(names):
         if name in names[:index]:
@@ -306,7 +295,7 @@ def _timeline_ends(scenario: Scenario) -> Iterator[tuple[tuple[str | int, ...], 
     members = {f"{pool}/{backend.name}" for pool, spec in scenario.pool.items() for backend in spec.backends}
     machines = {f"{machine.pool}/{machine.name}" for machine in scenario.plan().machines}
     for index, entry in sorted(enumerate(scenario.timeline), key=lambda numbered: numbered[1].at):
-        label = entry.target.backend
+        label = "" if entry.target is None else entry.target.backend
         where = ("timeline", index, entry.kind)
         if entry.at > scenario.lasts:
             yield ("timeline", index, "at"), f"{entry.at} is after the end of the scenario ({scenario.lasts})"
@@ -317,10 +306,23 @@ def _timeline_ends(scenario: Scenario) -> Iterator[tuple[tuple[str | int, ...], 
                 if label in members:
                     yield where, f"{label} is a member already"
                 members.add(label)
+            case Shift(route=route, to=to):
+                yield from _shift_ends(scenario, where, route, to)
             case Remove() if label in members:
                 members.remove(label)
             case _ if label not in (machines if entry.kind in _FAULTS else members):
                 yield where, f"there is no backend `{label}` then; {suggest(label, members)}"
+
+
+def _shift_ends(
+    scenario: Scenario, where: tuple[str | int, ...], route: str, to: Mapping[str, float]
+) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    names = [known.name for known in scenario.route if known.name]
+    if route not in names:
+        yield (*where, "route"), f"no [[route]] has the name `{route}`; {suggest(route, names)}"
+    for pool in to:
+        if pool not in scenario.pool:
+            yield (*where, "to", pool), f"there is no pool `{pool}`; {suggest(pool, scenario.pool)}"
 
 
 def _expect_ends(scenario: Scenario) -> Iterator[tuple[tuple[str | int, ...], str]]:
@@ -330,6 +332,9 @@ def _expect_ends(scenario: Scenario) -> Iterator[tuple[tuple[str | int, ...], st
         for label in expect.backends():
             if label not in ever:
                 yield ("expect", index), f"there is no backend `{label}`; {suggest(label, ever)}"
+        if expect.panics is not None and expect.panics.pool not in scenario.pool:
+            pool = expect.panics.pool
+            yield ("expect", index, "panics", "pool"), f"there is no pool `{pool}`; {suggest(pool, scenario.pool)}"
         if expect.between is not None and not 0 <= expect.between[0] < expect.between[1] <= scenario.lasts:
             yield ("expect", index, "between"), f"not a stretch of time within the scenario (0s to {scenario.lasts})"
 

@@ -5,7 +5,7 @@
     slow = { backend = "web/srv-2", by = 4 }
 
 `crash hang refuse error slow heal` befall the machine, and the balancer is not told; `drain disable enable weight add
-remove` are the operator's commands to the balancer.
+remove shift` are the operator's commands to the balancer.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from lbtutor.core import (
     Seconds,
     Service,
     SetWeight,
+    Shift,
 )
 
 
@@ -67,18 +68,38 @@ class Weight(Target, frozen=True, forbid_unknown_fields=True):
     weight: float
 
 
+class Leave(Target, frozen=True, forbid_unknown_fields=True):
+    """No new requests; what is in flight may end `within` that time, and is cut off then (without it: in peace)."""
+
+    within: Seconds | None = None
+
+
 class Newcomer(Target, frozen=True, forbid_unknown_fields=True):
     """A backend that joins, and its machine."""
 
     weight: float = 1
     address: str = ""
+    limit: int | None = None
+    backup: bool = False
     workers: int = 8
     service: Service = Service("constant", 0.02)
+
+    @property
+    def config(self) -> BackendConfig:
+        """It as the balancer takes it."""
+        return BackendConfig(self.name, self.weight, self.address, self.limit, self.backup)
 
     @property
     def machine(self) -> MachineConfig | None:
         """The lab's machine for it; None when it is somebody's server."""
         return None if self.address else MachineConfig(self.pool, self.name, self.workers, self.service)
+
+
+class Diversion(Struct, frozen=True, forbid_unknown_fields=True):
+    """The route so named leads to these pools from now on, by weight."""
+
+    route: str
+    to: dict[str, float]
 
 
 class TimelineEntry(Struct, frozen=True, forbid_unknown_fields=True):
@@ -91,12 +112,13 @@ class TimelineEntry(Struct, frozen=True, forbid_unknown_fields=True):
     error: Error | None = None
     slow: Slow | None = None
     heal: Target | None = None
-    drain: Target | None = None
+    drain: Leave | None = None
     disable: Target | None = None
     enable: Target | None = None
     weight: Weight | None = None
     add: Newcomer | None = None
     remove: Target | None = None
+    shift: Diversion | None = None
 
     def __post_init__(self) -> None:
         named = [field.name for field in fields(self) if field.name != "at" and getattr(self, field.name) is not None]
@@ -115,17 +137,19 @@ class TimelineEntry(Struct, frozen=True, forbid_unknown_fields=True):
         )
 
     @property
-    def target(self) -> Target:
-        """The backend it concerns."""
-        target: Target = getattr(self, self.kind)
-        return target
+    def target(self) -> Target | None:
+        """The backend it concerns; None when it concerns a route."""
+        given = getattr(self, self.kind)
+        return given if isinstance(given, Target) else None
 
     def act(self) -> Act:
         """The same as the shells take it."""
         return Act(self.at, self._what())
 
     def _what(self) -> Fault | Command:
-        target = self.target
+        if self.shift is not None:
+            return Shift(self.shift.route, self.shift.to)
+        target: Target = getattr(self, self.kind)
         pool, name = target.pool, target.name
         match self.kind, target:
             case "slow", Slow(by=by):
@@ -137,9 +161,9 @@ class TimelineEntry(Struct, frozen=True, forbid_unknown_fields=True):
             case "weight", Weight(weight=weight):
                 return SetWeight(pool, name, weight)
             case "add", Newcomer() as newcomer:
-                return Add(pool, BackendConfig(name, newcomer.weight, newcomer.address))
-            case "drain", _:
-                return Drain(pool, name)
+                return Add(pool, newcomer.config)
+            case "drain", Leave(within=within):
+                return Drain(pool, name, within)
             case "disable", _:
                 return Disable(pool, name)
             case "enable", _:

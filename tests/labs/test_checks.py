@@ -12,12 +12,16 @@ from lbtutor.core import ConfigError, Event, Seconds
 from lbtutor.core.events import (
     Answered,
     Arrived,
+    BackedOff,
+    Drained,
     Ejected,
     Ended,
     Finished,
     HealthChanged,
     OriginChanged,
+    Panicked,
     Picked,
+    Queued,
     Rejected,
     Why,
 )
@@ -174,3 +178,65 @@ def test_one_failure_fails_all_and_one_unknown_leaves_all_unknown() -> None:
     assert overall(["passed", "unknown"]) == "unknown"
     assert overall(["passed"]) == "passed"
     assert overall([]) == "passed"
+
+
+def test_picks_of_one_backend_are_counted() -> None:
+    events = story(even(count=600))
+    assert judge(events, picked={"backend": "web/a", "is": 300}).verdict == "passed"
+    assert judge(events, picked={"backend": "web/a", "under": 300}).verdict == "failed"
+    assert judge(events, picked={"backend": "web/c", "is": 0}).measured == "0 of 600 picks"
+
+
+def test_a_status_is_counted_whoever_gave_it() -> None:
+    events = story(
+        even(count=10),
+        request(10, 1, "a", ok=False),
+        [Arrived(2, 11, "c", "GET", "", "/", "front"), Rejected(2, 11, 404, "no route", None, ())],
+        [Arrived(3, 12, "c", "GET", "", "/old", "front"), Answered(3, 12, 308, "a redirect")],
+    )
+    for code, times in ((200, 10), (502, 1), (404, 1), (308, 1), (500, 0)):
+        assert judge(events, status={"code": code, "is": times}).verdict == "passed"
+    assert judge(events, status={"code": 404, "is": 2}).measured == "1 of 13 requests got 404"
+
+
+def test_requests_that_waited_are_counted_by_what_they_waited_for() -> None:
+    events = story(
+        even(count=4),
+        [Queued(0.03, 1, "web", 1, 2.0, "all are full"), BackedOff(0.05, 2, "web", 2, 0.1)],
+    )
+    assert judge(events, queued={"is": 1}).verdict == "passed"
+    assert judge(events, backed_off={"is": 1}).verdict == "passed"
+    assert judge(events, queued={"over": 1}).measured == "1 of 4 requests waited"
+
+
+def test_a_client_that_changes_its_backend_has_moved() -> None:
+    stays = [event for n in range(5) for event in request(n, n, "a")]
+    assert judge(story(stays), moved={"is": 0}).verdict == "passed"
+    moves = [event for n in range(5) for event in request(n, n, "abbab"[n])]
+    assert judge(story(moves), moved={"is": 3}).verdict == "passed"
+    assert judge(story(moves), moved={"is": 0}).verdict == "failed"
+
+
+def test_sticky_picks_are_counted() -> None:
+    events: list[Event] = [Arrived(0, 1, "c", "GET", "", "/", "front"), Picked(0, 1, 1, "web", "a", "sticky", _WHY)]
+    assert judge(story(even(count=3), events), sticky={"is": 1}).verdict == "passed"
+
+
+def test_up_and_drained_want_the_first_moment() -> None:
+    moments: list[Event] = [HealthChanged(9.0, "web", "b", "down", "up", "2 probes passed"), Drained(11.0, "web", "a")]
+    events = story(even(), moments)
+    assert judge(events, up={"backend": "web/b", "between": ("8s", "10s")}).verdict == "passed"
+    assert judge(events, up={"backend": "web/a", "between": ("8s", "10s")}).verdict == "failed"
+    assert judge(events, drained={"backend": "web/a", "between": ("10s", "12s")}).measured == "drained at 11.00s"
+
+
+def test_panic_wants_its_moment() -> None:
+    events = story(even(), [Panicked(5.0, "web", 1, 4, 0.5)])
+    assert judge(events, panics={"pool": "web", "between": ("4s", "6s")}).verdict == "passed"
+    assert judge(events, panics={"pool": "web", "between": ("1s", "2s")}).verdict == "failed"
+    assert judge(story(even()), panics={"pool": "web", "between": ("1s", "2s")}).measured == "it was never panicked"
+
+
+def test_an_interrupted_run_has_not_shown_a_panic_that_may_still_come() -> None:
+    events = story(even(count=10), ended="interrupted", at=3.0)
+    assert judge(events, panics={"pool": "web", "between": ("4s", "6s")}).verdict == "unknown"

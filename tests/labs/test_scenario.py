@@ -9,7 +9,20 @@ from pathlib import Path
 import pytest
 import tomli_w
 
-from lbtutor.core import Add, ConfigError, Fault, PassiveCheck, Redirect, Respond, Route, Seconds, Service, SetWeight
+from lbtutor.core import (
+    Add,
+    ConfigError,
+    Drain,
+    Fault,
+    PassiveCheck,
+    Redirect,
+    Respond,
+    Route,
+    Seconds,
+    Service,
+    SetWeight,
+    Shift,
+)
 from lbtutor.labs.scenario import Scenario, find_scenario, load_scenario, scenario_names, with_every_default
 
 Load = Callable[[str], Scenario]
@@ -187,6 +200,13 @@ WRONG = {
     "no traffic rate": ("rate = 300", "rate = 0", ["traffic[0]", "above 0"]),
     "not TOML": ('title = "A', 'title = A', ["lab.toml", "not valid TOML", "line 1"]),
     "slow by nothing": ("by = 4", "by = 0", ["timeline[0]", "above 0"]),
+    "no limit": ("workers = 8", "limit = 0", ["pool.web.backends[0]", "`limit`", "at least 1"]),
+    "UDP, TLS": ('name = "front"', 'name = "front"\nmode = "udp"\ntls = { auto = true }', ["listen[0].tls", "UDP"]),
+    "HTTP passed through": ('name = "front"', 'name = "front"\ntls = { passthrough = true }', ["listen[0].tls", "tcp"]),
+    "two kinds of TLS": ('name = "front"', 'name = "front"\ntls = { }', ["listen[0].tls", "exactly one"]),
+    "door to nowhere": ('name = "front"', 'name = "front"\nmode = "tcp"\npool = "wbe"', ["listen[0].pool", "`web`"]),
+    "no such route": ('slow = { backend = "web/b", by = 4 }', "shift = { route = 'a', to = {} }", ["shift.route"]),
+    "no such pool": ('p99     = { over = "40ms" }', 'panics = { pool = "wb", between = ["1s", "2s"] }', ["panics.pool"]),
     "port out of range": ('name = "front"', 'name = "front"\nat = "127.0.0.1:99999"', ["listen[0]", "host:port"]),
 }  # fmt: skip
 
@@ -253,3 +273,62 @@ def test_what_is_shown_with_every_default_is_the_same_scenario(load: Load, text:
     shown = tomli_w.dumps(with_every_default(scenario))
     assert tomllib.loads(shown)["pool"]["web"]["health"]["fall"] == 3
     assert load(shown).plan() == scenario.plan()
+
+
+DATA_PLANE = """
+title = "Everything a pool and a door may say"
+[[listen]]
+name = "front"
+max_body_bytes = 1000
+body_timeout = "3s"
+tls = { certificates = [{ cert = "shop.pem", key = "shop.key", names = ["shop.example"] }], min_version = "1.3" }
+[[listen]]
+name = "raw"
+mode = "tcp"
+pool = "web"
+accept_proxy = true
+[[route]]
+name = "shop"
+split = { web = 1, green = 0 }
+listen = "front"
+[pool.web]
+sticky = { cookie = "SERVER_ID", ttl = "30m", form = "readable" }
+retry = { attempts = 3, budget = 0.2, on = ["connect", "503"], backoff = "25ms" }
+slow_start = "20s"
+queue = "2s"
+panic = 0.5
+passive = { fails = 5, share = 0.5 }
+health = { mode = "tcp", interval = "5s", timeout = "1s" }
+sessions = "memory"
+backends = [{ name = "a", limit = 4 }, { name = "b", backup = true }]
+[pool.green]
+tls = { ca = "authority.pem", name = "green.example" }
+send_proxy = "v2"
+backends = [{ name = "g" }]
+[[timeline]]
+at = "2s"
+shift = { route = "shop", to = { green = 1 } }
+[[timeline]]
+at = "3s"
+drain = { backend = "web/a", within = "5s" }
+"""
+
+
+def test_what_a_file_says_of_the_data_plane_reaches_the_plan(load: Load, tmp_path: Path) -> None:
+    plan = load(DATA_PLANE).plan()
+    front, raw = plan.listeners
+    assert (front.max_body_bytes, front.body_timeout) == (1000, 3)
+    assert front.tls is not None
+    assert front.tls.certificates[0].cert == str(tmp_path / "shop.pem"), "files are found beside the scenario"
+    assert (raw.mode, raw.pool, raw.accept_proxy) == ("tcp", "web", True)
+    web, green = plan.pools
+    assert web.sticky is not None
+    assert (web.sticky.cookie, web.sticky.ttl, web.sticky.form) == ("SERVER_ID", 1800, "readable")
+    assert (web.retry.attempts, web.retry.budget, web.retry.on) == (3, 0.2, ("connect", "503"))
+    assert (web.slow_start, web.queue, web.panic) == (20, 2, 0.5)
+    assert [(backend.limit, backend.backup) for backend in web.backends] == [(4, False), (None, True)]
+    assert {machine.sessions for machine in plan.machines if machine.pool == "web"} == {"memory"}
+    assert green.tls is not None
+    assert (green.tls.ca, green.send_proxy) == (str(tmp_path / "authority.pem"), "v2")
+    assert plan.routes[0].listener == "front"
+    assert [act.what for act in plan.acts] == [Shift("shop", {"green": 1}), Drain("web", "a", Seconds(5))]

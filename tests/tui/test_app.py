@@ -14,10 +14,10 @@ from textual.events import AppBlur, AppFocus
 from textual.pilot import Pilot
 
 from lbtutor.core import ConfigError
+from lbtutor.core.listening import ListenerConfig
 from lbtutor.course.catalog import load_lesson
 from lbtutor.course.lesson import Lesson
 from lbtutor.course.progress import Progress
-from lbtutor.labs.scenario import ListenSpec
 from lbtutor.tui.app import LbtutorApp, run
 from lbtutor.tui.screens.help import HelpScreen
 from lbtutor.tui.screens.home import HomeScreen
@@ -161,7 +161,7 @@ def crowded(lesson: Lesson) -> socket.socket:
     scene = lesson.scenes["fast"]
     at = f"127.0.0.1:{taken.getsockname()[1]}"
     lesson.scenes["fast"] = type(scene)(
-        title=scene.title, pool=scene.pool, traffic=scene.traffic, listen=(ListenSpec("front", at=at),)
+        title=scene.title, pool=scene.pool, traffic=scene.traffic, listen=(ListenerConfig("front", at=at),)
     )
     return taken
 

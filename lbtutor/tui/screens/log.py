@@ -20,7 +20,20 @@ from textual.reactive import reactive
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
-from lbtutor.core.events import Ejected, Event, Finished, HealthChanged, OriginChanged, Probed, Readmitted, Rejected
+from lbtutor.core.events import (
+    Calmed,
+    Ejected,
+    Event,
+    Finished,
+    HealthChanged,
+    OriginChanged,
+    Panicked,
+    Probed,
+    Readmitted,
+    Rejected,
+    Reloaded,
+    Shifted,
+)
 from lbtutor.tui.glyphs import Glyphs
 from lbtutor.tui.screens.record import RecordView
 from lbtutor.tui.screens.watched import Line
@@ -149,11 +162,11 @@ class EventList(ScrollView, can_focus=True):
 
 def _tone(event: Event) -> str:
     match event:
-        case Finished(ok=False) | Rejected() | Probed(ok=False) | HealthChanged(now="down") | Ejected():
+        case Finished(ok=False) | Rejected() | Probed(ok=False) | HealthChanged(now="down") | Ejected() | Panicked():
             return "bad"
-        case HealthChanged() | Readmitted():
+        case HealthChanged() | Readmitted() | Calmed():
             return "good"
-        case OriginChanged():
+        case OriginChanged() | Shifted() | Reloaded():
             return "change"
         case _:
             return ""

@@ -29,6 +29,7 @@ _BECAUSE = {
     "algorithm": "",
     "only": "the only one available",
     "retry": "tried again elsewhere",
+    "sticky": "the client stays",
 }
 
 
@@ -44,7 +45,9 @@ def record(event: Event, glyphs: Glyphs) -> Record:
     """All that is known of one event; for a decision, the decision record."""
     match event:
         case Picked():
-            return Record(_pick(event, glyphs), (_heading(event), *_candidates(event, glyphs)), _rule(event))
+            return Record(
+                _pick(event, glyphs), (_heading(event), *_candidates(event, glyphs), *_affinity(event)), _rule(event)
+            )
         case Rejected():
             title = f"r{event.request} was answered {event.status} by the balancer"
             return Record(title, (Content.styled(event.because, _EXCLUDED), *_excluded(event.candidates)))
@@ -59,6 +62,8 @@ def _pick(event: Picked, glyphs: Glyphs) -> str:
 
 
 def _rule(event: Picked) -> str:
+    if event.because == "sticky":
+        return event.affinity
     if not event.why.rule:
         return "this algorithm does not explain itself"
     return f"{event.why.best} wins; in a tie: {event.why.tie}"
@@ -79,6 +84,11 @@ def _candidate(candidate: Candidate, event: Picked, glyphs: Glyphs) -> Content:
     style = _CHOSEN if chosen else _EXCLUDED if candidate.excluded else ""
     row = f"{candidate.backend:<{_name_width(event)}}  {number:>{len(_rule_name(event))}}  {note}"
     return Content.styled(row.rstrip(), style)
+
+
+def _affinity(event: Picked) -> list[Content]:
+    """What stickiness had to say, where it did not decide."""
+    return [Content.styled(event.affinity, _DIM)] if event.affinity and event.because != "sticky" else []
 
 
 def _name_width(event: Picked) -> int:

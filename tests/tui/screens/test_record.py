@@ -84,3 +84,17 @@ def test_numbers_stay_numbers_and_truths_become_words() -> None:
     assert "took     0.250 s" in rows(told)
     assert "ok       yes" in rows(told)
     assert "final    no" in rows(told)
+
+
+def test_a_client_that_stays_is_told_by_what_it_was_known() -> None:
+    known = Picked(4.2, 12, 1, "web", "srv-3", "sticky", PICKED.why, "cookie SERVER_ID names srv-3")
+    told = record(known, UNICODE)
+    assert told.title == "r12 → srv-3, at 4.20 s, the client stays"
+    assert told.rule == "cookie SERVER_ID names srv-3"
+
+
+def test_why_a_client_could_not_stay_stands_below_the_choice() -> None:
+    moved = Picked(
+        4.2, 12, 1, "web", "srv-3", "algorithm", PICKED.why, "cookie names srv-2, which is down: balanced anew"
+    )
+    assert rows(record(moved, UNICODE))[-1] == "cookie names srv-2, which is down: balanced anew"

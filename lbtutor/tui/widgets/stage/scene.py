@@ -203,8 +203,8 @@ class Scene:
             client.failed += not ok
 
     def _turn(self, event: Picked) -> None:
-        """Remember the order of turns after this pick; a retry spends nobody's turn."""
-        if event.because == "retry":
+        """Remember the order of turns after this pick; a retry spends nobody's turn, nor does a client who stays."""
+        if event.because in ("retry", "sticky"):
             return
         waiting = [(one.number, one.backend) for one in event.why.candidates if one.number is not None]
         order = [f"{event.pool}/{backend}" for _, backend in sorted(waiting)]
