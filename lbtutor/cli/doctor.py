@@ -13,6 +13,7 @@ import socket
 import sys
 from collections.abc import Callable
 from importlib import metadata
+from importlib.util import find_spec
 from typing import Annotated, Literal, NamedTuple
 
 import typer
@@ -118,6 +119,18 @@ def _program(name: str, use: str) -> Callable[[], Finding]:
     return look
 
 
+def _redis() -> Finding:
+    """A store for sessions that is a server of its own takes the server, and the library that speaks to it."""
+    path = shutil.which("redis-server")
+    if path is None:
+        return Finding("missing", "redis-server", "not on PATH (not needed; for sessions in Redis)", _HOW_TO_GET_REDIS)
+    if find_spec("redis") is None:
+        return Finding("missing", "redis-server", f"{path}, and no library for it", "pip install 'lbtutor[redis]'")
+    return Finding("ok", "redis-server", path)
+
+
+_HOW_TO_GET_REDIS = "for example: apt-get install redis-server, and pip install 'lbtutor[redis]'"
+
 _LOOKS: tuple[Callable[[], Finding], ...] = (
     _python,
     _terminal,
@@ -128,6 +141,7 @@ _LOOKS: tuple[Callable[[], Finding], ...] = (
     _state,
     _program("nginx", "not needed; to compare with"),
     _program("haproxy", "not needed; to compare with"),
+    _redis,
 )
 
 _MARKS = {"ok": "✓", "missing": "·", "broken": "✕"}

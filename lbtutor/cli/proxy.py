@@ -7,6 +7,8 @@ import signal
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
+from itertools import groupby
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,17 +16,23 @@ import typer
 
 from lbtutor.cli.exits import Exit
 from lbtutor.cli.text import is_ascii_only, note, say
-from lbtutor.core.errors import EnvironmentFault
 
 if TYPE_CHECKING:
-    from io import FileIO
     from queue import SimpleQueue
 
     from lbtutor.core import Event, Plan
-    from lbtutor.labs.proxy import Proxy, Reader
-    from lbtutor.live.run import Ending
+    from lbtutor.labs.proxy import Proxy, Reader, Wish
+    from lbtutor.live.admin_server import AdminServer
 
 _CODES = {"stopped": Exit.PASSED, "interrupted": Exit.INTERRUPTED}
+
+_WISHES: dict[str, tuple[Wish, ...]] = {
+    "SIGTERM": ("stopped",),
+    "SIGINT": ("interrupted",),
+    "SIGHUP": ("reopen", "reload"),
+    "SIGUSR1": ("reopen",),
+}
+"""What each signal asks for; the last two do not exist everywhere."""
 
 
 def proxy(
@@ -32,20 +40,38 @@ def proxy(
     log: Annotated[
         str | None, typer.Option(metavar="FILE|-", help="Append an access log: JSON Lines; - is stdout.")
     ] = None,
-    trace: Annotated[Path | None, typer.Option(help="Write the trace to this file (JSON Lines).")] = None,
-    quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="Only errors on stderr. Fastest, if nothing else is asked for.")
+    trace: Annotated[Path | None, typer.Option(help="Write the trace to this file (JSON Lines). Costs most.")] = None,
+    admin: Annotated[
+        str | None,
+        typer.Option(metavar="HOST:PORT", help="Open the admin API there, such as 127.0.0.1:9900; off without."),
+    ] = None,
+    expose_admin: Annotated[
+        bool,
+        typer.Option("--expose-admin", help="Let --admin be an address that others can reach. It has no password."),
     ] = False,
+    watch: Annotated[
+        bool, typer.Option("--watch/--no-watch", help="Read CONFIG again as soon as it or a certificate has changed.")
+    ] = True,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only errors on stderr.")] = False,
 ) -> None:
     """Serve a file's listen, route and pool tables: a small real load balancer.
 
-    Prints {"listening": {"front": "127.0.0.1:8080"}} on stdout as soon as it serves. SIGTERM or Ctrl-C lets requests
-    under way finish, for as long as the file's `drain` says; a second one does not wait. To change the file, restart.
+    Prints {"listening": {"front": "127.0.0.1:8080"}} on stdout as soon as it serves, with "admin": "127.0.0.1:9900"
+    where there is one. What happens to the backends is told on stderr.
+
+    A changed CONFIG is read again, and so it is at SIGHUP: all of it takes effect at once, or, if it has a mistake,
+    nothing changes and stderr says why. Doors, routes, pools, members, health checks and certificates may change; no
+    connection is cut off. The file is the truth: weights and members that were set by hand are then as it says.
+
+    SIGTERM or Ctrl-C lets requests under way finish, for as long as the file's `drain` says; a second one does not
+    wait. SIGUSR1 opens the access log anew, after it was moved away; SIGHUP does that too.
+
+    The admin API: curl it at / to see what it can do: drain, weight, add, remove, snapshot, reload, metrics.
     """
-    from lbtutor.labs.proxy import Proxy, open_doors, read_proxy
+    from lbtutor.labs.proxy import Proxy, read_proxy, warn_of_doors
 
     file = read_proxy(config)
-    proxy = Proxy(file.plan)
+    proxy = Proxy(file.plan, config)
 
     def complain(text: str) -> None:
         with suppress(OSError):  # nobody reads it any more, which is no reason to stop
@@ -55,45 +81,78 @@ def proxy(
         if not quiet:
             complain(text)
 
-    def listening(addresses: dict[str, str]) -> None:
-        say(json.dumps({"listening": addresses}))
-        for name in open_doors(addresses):
-            mention(f"{name} listens on {addresses[name]}: whoever reaches this machine can use it")
-
     with ExitStack() as stack:
+        api = None if admin is None else stack.enter_context(_admin(proxy, admin, exposed=expose_admin))
+
+        def listening(addresses: dict[str, str]) -> None:
+            say(json.dumps({"listening": addresses} | ({} if api is None else {"admin": str(api.address)})))
+            for sentence in warn_of_doors(addresses):
+                mention(sentence)
+
         if log is not None:
-            proxy.read(_logger(proxy, stack.enter_context(_open_log(log))))
+            _keep_log(stack, proxy, log)
         if trace is not None:
             proxy.read(_journal(stack, trace, file.plan, str(config)))
         if not quiet:
-            proxy.read(_herald(proxy, file.plan))
+            _tell_news(proxy)
         for warning in file.warnings:
             mention(warning)
-        ended = proxy.serve(_wishes(), listening=listening, mention=mention, complain=complain)
+        ended = proxy.serve(_wishes(), listening=listening, mention=mention, complain=complain, watch=watch)
     raise typer.Exit(_CODES[ended])
 
 
-def _wishes() -> SimpleQueue[Ending]:
-    """From here on, signals to end are wishes in this queue; its `put` may be called in the middle of anything."""
+def _wishes() -> SimpleQueue[Wish]:
+    """From here on, signals are wishes in this queue; its `put` may be called in the middle of anything."""
     from queue import SimpleQueue
 
-    wishes: SimpleQueue[Ending] = SimpleQueue()
-    signal.signal(signal.SIGTERM, lambda _number, _frame: wishes.put("stopped"))
-    signal.signal(signal.SIGINT, lambda _number, _frame: wishes.put("interrupted"))
+    wishes: SimpleQueue[Wish] = SimpleQueue()
+
+    def heard(number: int, _frame: object) -> None:
+        for wish in _WISHES[signal.Signals(number).name]:
+            wishes.put(wish)
+
+    for name in _WISHES:
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), heard)
     return wishes
 
 
-def _herald(proxy: Proxy, plan: Plan) -> Reader:
-    from lbtutor.labs.proxy import Herald
+def _admin(proxy: Proxy, at: str, *, exposed: bool) -> AdminServer:
+    from lbtutor.live.admin import Admin
+    from lbtutor.live.admin_server import AdminServer
+    from lbtutor.trace.meter import KINDS, Meter
 
-    herald = Herald(plan, ascii=is_ascii_only(sys.stderr))
+    meter = Meter()
+    proxy.read(meter.take, KINDS)
+
+    def metrics() -> tuple[bytes, str]:
+        from lbtutor.trace.exposition import Now, expose
+
+        connections = proxy.run.connections
+        return expose(meter, Now(proxy.run.snapshot(), connections.of_clients, connections.to_backends))
+
+    return AdminServer(Admin(proxy.run, proxy.reload, metrics), at, exposed=exposed)
+
+
+def _keep_log(stack: ExitStack, proxy: Proxy, where: str) -> None:
+    from lbtutor.trace.access import KINDS, AccessFile
+
+    file = stack.enter_context(AccessFile(where, proxy.wall_time))
+    proxy.read(file.take, KINDS)
+    proxy.on_reopen(file.reopen)
+
+
+def _tell_news(proxy: Proxy) -> None:
+    from lbtutor.labs.herald import KINDS, Herald
+
+    herald = Herald(lambda: proxy.run.plan, ascii=is_ascii_only(sys.stderr))
 
     def tell(batch: Sequence[Event]) -> None:
-        for event in batch:
-            for sentence in herald.take(event):
-                note(f"{proxy.wall_time(event.at)} {sentence}")
+        for at, events in groupby(batch, key=attrgetter("at")):
+            for sentence in herald.hear(events):
+                note(f"{proxy.wall_time(at)} {sentence}")
 
-    return tell
+    proxy.read(tell, KINDS)
 
 
 def _journal(stack: ExitStack, path: Path, plan: Plan, name: str) -> Reader:
@@ -109,30 +168,3 @@ def _journal(stack: ExitStack, path: Path, plan: Plan, name: str) -> Reader:
             journal.write(event)
 
     return write
-
-
-def _logger(proxy: Proxy, file: FileIO) -> Reader:
-    import msgspec
-
-    from lbtutor.trace.access import AccessLog
-
-    entries = AccessLog(proxy.wall_time)
-    encode = msgspec.json.Encoder().encode
-
-    def write(batch: Sequence[Event]) -> None:
-        entered = [entry for entry in map(entries.take, batch) if entry is not None]
-        rest = memoryview(b"".join(encode(entry) + b"\n" for entry in entered))
-        while rest:  # a signal may cut a write short
-            rest = rest[file.write(rest) :]
-
-    return write
-
-
-def _open_log(where: str) -> FileIO:
-    """Unbuffered: whole batches are written, and nothing is left to fail when the program ends."""
-    try:
-        if where == "-":
-            return open(sys.stdout.fileno(), "ab", buffering=0, closefd=False)
-        return open(where, "ab", buffering=0)
-    except OSError as error:
-        raise EnvironmentFault(f"cannot write the access log {where}: {error.strerror or error}") from error

@@ -2,9 +2,11 @@
 
 Read in this order. `messages` and `events` say what goes in, what comes out and what is told. `backend` is one server
 as the balancer sees it; `health` and `ejection` are the tables by which that belief changes; `pool` is a group of
-backends and the tuple of those available; `algorithms` choose among these; `routing` finds the pool, by `paths` that
-read one way only, or one of the balancer's own `answers`; `explain` records why; `balancer` is the one object that a
-shell holds, and `snapshot` its numbers at a moment. `workload` describes what a scenario does to all of this.
+backends and the tuple of those available; `algorithms` choose among these, unless `affinity` brings a client back to
+where it was; `retry` says who may try again, and `waiting` what comes due later; `routing` finds the pool, by `paths`
+that read one way only, or one of the balancer's own `answers`; `explain` records why; `balancer` is the one object that
+a shell holds, `snapshot` its numbers at a moment, and `reload` what changes under it. `workload` describes what a
+scenario does to all of this.
 
 Whoever holds the balancer is a shell: `lbtutor.live` with sockets, `lbtutor.sim` with a virtual clock. Nothing here
 imports asyncio, socket, threading or time: `now` is an argument, and chance is a `random.Random` that was given.

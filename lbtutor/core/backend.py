@@ -15,24 +15,32 @@ from lbtutor.core.messages import BackendConfig
 LATENCY_GAIN = 1 / 8
 """How much one answer moves the mean: the gain of TCP's round-trip estimator (RFC 6298, section 2)."""
 
+STEPS = 10
+"""A slow start grows by tenths of the weight, from one tenth (Envoy's `min_weight_percent`, 10 %)."""
+
 
 class Backend:
     """One server as the balancer sees it.
 
-    An algorithm may read `name`, `weight` (above 0 whenever it is offered), `in_flight` (attempts under way),
-    `latency` (seconds: decaying mean of all answers, errors too; None before the first; it does not age by itself),
-    `latency_at` (when that was) and `since` (when it last became available).
+    An algorithm may read `name`, `weight` (above 0 whenever it is offered; in a slow start a part of `full_weight`),
+    `in_flight` (attempts under way), `latency` (seconds: decaying mean of all answers, errors too; None before the
+    first; it does not age by itself), `latency_at` (when that was) and `since` (when it last became available).
     """
 
     __slots__ = (
         "address",
+        "backup",
         "disabled",
         "draining",
         "ejection",
+        "full_weight",
+        "grown",
         "health",
         "in_flight",
+        "known",
         "latency",
         "latency_at",
+        "limit",
         "name",
         "pool",
         "since",
@@ -50,7 +58,9 @@ class Backend:
         self.pool = pool
         self.name = config.name
         self.address = config.address
-        self.weight = config.weight
+        self.weight = self.full_weight = config.weight
+        self.limit = config.limit
+        self.backup = config.backup
         self.in_flight = 0
         self.latency: float | None = None
         self.latency_at: float | None = None
@@ -59,6 +69,8 @@ class Backend:
         self.ejection = ejection
         self.draining = False
         self.disabled = False
+        self.grown = STEPS
+        self.known = False
 
     def __repr__(self) -> str:
         return f"<Backend {self.name} weight={self.weight:g} in_flight={self.in_flight} {self.excluded or 'available'}>"
@@ -79,8 +91,8 @@ class Backend:
         return None if self.ejection is None else self.ejection.until
 
     @property
-    def excluded(self) -> str | None:
-        """Why it may not receive traffic, or None when it is available."""
+    def out(self) -> str | None:
+        """Why it may not receive traffic however little it has to do, or None while it is in."""
         if self.disabled:
             return "in maintenance"
         if self.draining:
@@ -92,6 +104,33 @@ class Backend:
         if self.ejection is not None and self.ejection.until is not None:
             return f"ejected until {self.ejection.until:.1f} s"
         return None
+
+    @property
+    def full(self) -> bool:
+        """Has it as much in flight as it may have?"""
+        return self.limit is not None and self.in_flight >= self.limit
+
+    @property
+    def excluded(self) -> str | None:
+        """Why it may not receive traffic, or None when it is available."""
+        return self.out or (f"full, {self.in_flight} of {self.limit}" if self.full else None)
+
+    def weigh(self, weight: float) -> None:
+        """Give it that weight, or as much of it as it has grown to."""
+        self.full_weight = weight
+        self.grow_to(self.grown)
+
+    def grow_to(self, step: int) -> None:
+        """Let it have so many of the `STEPS` of its weight."""
+        self.grown = step
+        self.weight = self.full_weight if step == STEPS else self.full_weight * step / STEPS
+
+    @property
+    def slow_start(self) -> str:
+        """How far it has grown, in words; empty when it has all its weight."""
+        if self.grown == STEPS:
+            return ""
+        return f"slow start, {100 * self.grown // STEPS}% of weight {self.full_weight:g}"
 
     def answered(self, took: float, now: float) -> None:
         """Let one answer move the mean latency."""

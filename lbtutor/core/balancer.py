@@ -8,26 +8,32 @@ What the shell must do, for each request and each tick:
 
     decision = balancer.arrive(request)
     # Forward: try that backend, then  again = balancer.finish(request.id, outcome, now)
-    #          again is a Forward: try that one; None: give the client what the outcome says
+    #          again is a Forward: try that one; a Wait: keep it; None: give the client what the outcome says
+    # Wait:    keep the request; if its client leaves, balancer.finish(request.id, Outcome.failed("cancelled"), now)
     # Answer:  give the client this answer yourself
     # Reject:  answer it yourself, with an error
 
     for probe in balancer.tick(now):      # at the latest at balancer.next_deadline()
         ...                               # send it, then  balancer.probed(probe.backend, result, now)
 
-The next deadline changes with `tick`, `probed` and `command`. A `finish` can only bring it nearer, to
-`next_readmission`: one number, so that a shell need not look at all members after each request.
+    while decided := balancer.take_decided():     # after each call that is given a fact
+        # Forward, Reject: what became of a request that waited, as above
+        # Cut:             end that request's attempt now, then  balancer.finish(request, outcome, now)
+
+The next deadline changes with `tick`, `probed` and `command`. An `arrive` that says Wait, and a `finish`, can bring it
+nearer or put it off, but only by `next_alarm`: one number, so that a shell need not look at all members after each
+request.
 
 Choice and count are one step: `arrive` returns with the backend's `in_flight` already raised, so no other request can
 decide in between.
 
 Every decision says why (see `lbtutor.core.explain`). Listening changes nothing: with `report=None` no record is made,
-and the decisions are the same.
+and the decisions are the same. Who listens names the kinds of events that he wants, and no others are made.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from math import inf
 from random import Random
 from typing import Literal
@@ -35,12 +41,14 @@ from typing import Literal
 from msgspec.structs import replace
 
 from lbtutor.core.algorithms import Algorithm
-from lbtutor.core.backend import Backend
-from lbtutor.core.ejection import why_ejected
+from lbtutor.core.backend import STEPS, Backend
 from lbtutor.core.errors import ConfigError, ContractError
 from lbtutor.core.events import (
+    EVERYTHING,
     Answered,
     Arrived,
+    BackedOff,
+    Calmed,
     ContractBroken,
     Disabled,
     Drained,
@@ -52,20 +60,26 @@ from lbtutor.core.events import (
     HealthChanged,
     Joined,
     Left,
+    Panicked,
     Picked,
     Probed,
     ProbeSent,
+    Queued,
     Readmitted,
     Rejected,
+    Reloaded,
     Routed,
+    Shifted,
     WeightChanged,
     Why,
 )
-from lbtutor.core.explain import explain, passed_over, unexplained
+from lbtutor.core.explain import explain, passed_over, unexplained, why_lost
 from lbtutor.core.messages import (
     Add,
     Answer,
     Command,
+    Cut,
+    Decided,
     Decision,
     Disable,
     Drain,
@@ -79,20 +93,29 @@ from lbtutor.core.messages import (
     Request,
     SetWeight,
     Shift,
+    Wait,
 )
 from lbtutor.core.pool import Pool, PoolConfig, check_weight
+from lbtutor.core.reload import take_over, what_changed
+from lbtutor.core.retry import NOBODY_ELSE
 from lbtutor.core.routing import Route, Router, Rule
 from lbtutor.core.snapshot import PoolSnapshot, snapshot_of
+from lbtutor.core.waiting import LONGEST_LINE, Agenda, Waiting
 
 __all__ = ["Balancer", "PoolSnapshot"]
 
 _LONGEST_QUOTE = 200
 
+_ALL_FULL = "every backend is full"
+
+_NO_REASON = Why("", "lowest", "", ())
+"""The record of a choice when nobody asked for it."""
+
 
 class _Open:
-    """A request under way: the attempt it is in, since when, and which backends it has tried."""
+    """A request under way: the attempt it is in, since when, which backends it has tried, and whether we cut it off."""
 
-    __slots__ = ("backend", "pool", "request", "started", "tried")
+    __slots__ = ("backend", "cut", "pool", "request", "started", "tried")
 
     def __init__(self, request: Request, pool: Pool, backend: Backend, tried: tuple[Backend, ...]) -> None:
         self.request = request
@@ -100,14 +123,22 @@ class _Open:
         self.backend = backend
         self.started = request.at
         self.tried = tried
+        self.cut = False
+
+
+_Again = tuple[_Open | Waiting | None, Sequence[Event], str]
+"""What follows the end of an attempt: another at once, another later or none; what is to be told of it; why none."""
+
+_NO_RETRY: _Again = (None, (), "")
 
 
 class Balancer:
     """Pools, routes, health, retries and draining: everything that a load balancer decides.
 
-    `report` is called with each event as it happens; with None, nothing is told. `algorithms` replaces the configured
-    algorithm of the named pools. Raises `ConfigError` when a route names a pool that does not exist, or when two pools
-    share a name.
+    `report` is called with each event as it happens, if it is of those `kinds` (see `report_to`); with None, nothing is
+    told. `algorithms` replaces the configured algorithm of the named pools. Raises `ConfigError` when a route names a
+    pool that does not exist, or when two pools share a name. `epoch` is the wall time at `now` 0, in
+    Unix seconds: what outlives this process, such as a cookie, is dated by it.
     """
 
     def __init__(
@@ -117,27 +148,37 @@ class Balancer:
         *,
         rng: Random,
         report: Callable[[Event], None] | None = None,
+        kinds: frozenset[type] | None = None,
         now: float = 0.0,
         algorithms: Mapping[str, Algorithm] | None = None,
+        epoch: float = 0.0,
     ) -> None:
-        replaced = algorithms or {}
-        self._pools: dict[str, Pool] = {}
-        for config in pools:
-            if config.name in self._pools:
-                raise ConfigError(f"two pools are named {config.name!r}")
-            self._pools[config.name] = Pool(config, Random(rng.getrandbits(64)), now, replaced.get(config.name))
-        for route in routes:
-            for name in route.pools:
-                if name not in self._pools:
-                    raise ConfigError(f"a route leads to pool {name!r}, which does not exist; {_known(self._pools)}")
-        self._router = Router(routes)
+        self._algorithms = algorithms or {}
+        self._epoch = epoch
+        self._rng = rng
+        self._pools, self._router = self._built(pools, routes, now)
         self._open: dict[int, _Open] = {}
-        self._report = report
-        self.next_readmission = inf
-        """When the next ejection is over; infinity while nobody is ejected."""
+        self._waiting: dict[int, Waiting] = {}
+        self._decided: list[Decided] = []
+        self._agenda = Agenda()
+        self.report_to(report, kinds)
         for pool in self._pools.values():
             for backend in pool.members.values():
                 self._tell(_joined(now, backend))
+            self._settle(pool, now)
+
+    def _built(
+        self, pools: Sequence[PoolConfig], routes: Sequence[Route], now: float
+    ) -> tuple[dict[str, Pool], Router]:
+        """Pools and a router that nobody has used so far; raises `ConfigError` for what cannot be."""
+        built: dict[str, Pool] = {}
+        for config in pools:
+            if config.name in built:
+                raise ConfigError(f"two pools are named {config.name!r}")
+            mine = self._algorithms.get(config.name)
+            built[config.name] = Pool(config, Random(self._rng.getrandbits(64)), now, mine)
+        _check_targets(routes, built)
+        return built, Router(routes)
 
     def __repr__(self) -> str:
         return f"<Balancer {list(self._pools.values())} open={len(self._open)}>"
@@ -147,9 +188,35 @@ class Balancer:
         """Requests that were forwarded and have not finished."""
         return len(self._open)
 
-    def report_to(self, report: Callable[[Event], None] | None) -> None:
-        """From here on tell `report` what happens, or nobody."""
+    @property
+    def waiting_requests(self) -> int:
+        """Requests that wait for a backend to have room, or for their next try."""
+        return len(self._waiting)
+
+    @property
+    def next_alarm(self) -> float:
+        """When `tick` will next have something to do other than probes; infinity while there is nothing."""
+        return self._agenda.next
+
+    def report_to(self, report: Callable[[Event], None] | None, kinds: frozenset[type] | None = None) -> None:
+        """From here on tell `report` what happens, or nobody.
+
+        `kinds` are the types of events to tell; None is all of them. An event that nobody wants is not made. `Why` is
+        a kind too, the dearest: without it, what is told of a choice has an empty record.
+        """
+        kinds = EVERYTHING if kinds is None else kinds
+        self._kinds = kinds if report is not None else frozenset()
         self._report = report
+        self._on_arrived = report if Arrived in kinds else None
+        self._on_routed = report if Routed in kinds else None
+        self._on_picked = report if Picked in kinds else None
+        self._on_finished = report if Finished in kinds else None
+        self._explains = report is not None and Picked in kinds and Why in kinds
+
+    def has(self, backend: Backend) -> bool:
+        """True while this very backend is a member of its pool, and that is one of ours."""
+        pool = self._pools.get(backend.pool)
+        return pool is not None and pool.has(backend)
 
     def snapshot(self) -> tuple[PoolSnapshot, ...]:
         """The numbers of every pool at this moment."""
@@ -160,100 +227,216 @@ class Balancer:
 
         Raises `ContractError` when a request of that id is still under way.
         """
-        if request.id in self._open:
+        if request.id in self._open or request.id in self._waiting:
             raise ContractError(f"request {request.id} is under way already; each arrival needs an id of its own")
-        if self._report is not None:
-            self._report(_arrived(request))
+        if self._on_arrived is not None:
+            self._on_arrived(_arrived(request))
         rule = self._router.match(request)
         if rule is None:
             return self._reject(request, None, *self._router.refusal(request))
         name = rule.pool or rule.pool_for(request)
         if not name:
             return self._answer(request, rule)
-        if self._router.has_choice and self._report is not None:
-            self._report(Routed(request.at, request.id, rule.says(name), name, self._router.why(request, rule)))
+        if self._on_routed is not None and self._router.has_choice:
+            self._on_routed(Routed(request.at, request.id, rule.says(name), name, self._router.why(request, rule)))
         pool = self._pools[name]
-        offered = pool.available
-        if not offered:
-            return self._reject(request, pool, 503, "no backend is available")
+        if pool.budget is not None:
+            pool.budget.earn()
         if pool.key is not None:
             request = replace(request, key=pool.key(request))
+        offered = pool.available
+        if not offered:
+            return self._stand_in_line(request, pool)
+        return self._start(request, pool, offered)
+
+    def _start(
+        self, request: Request, pool: Pool, offered: tuple[Backend, ...], tried: tuple[Backend, ...] = ()
+    ) -> Forward | Reject:
+        """Begin the attempt of a request that is with nobody."""
         backend, told = self._choose(request, pool, offered)
         for event in told:
             self._tell(event)
         if backend is None:
             return self._reject(request, pool, 500, "the algorithm broke its contract")
-        return self._forward(_Open(request, pool, backend, (backend,)))
+        return self._forward(_Open(request, pool, backend, (*tried, backend)))
 
-    def finish(self, request_id: int, outcome: Outcome, now: float) -> Forward | None:
-        """An attempt ended. A `Forward` asks for another try; None means that the outcome is what the client gets.
+    def _stand_in_line(self, request: Request, pool: Pool) -> Wait | Reject:
+        """Nobody has room: let the request wait for its turn, if the pool has a queue and that is not full as well."""
+        if not pool.standing.first:
+            return self._reject(request, pool, 503, "no backend is available")
+        if pool.config.queue is None:
+            return self._reject(request, pool, 503, _ALL_FULL)
+        if len(pool.line) >= LONGEST_LINE:
+            return self._reject(request, pool, 503, f"{_ALL_FULL}, and so is the queue with {LONGEST_LINE}")
+        waiting = Waiting(request, pool, request.at + pool.config.queue)
+        pool.line[request.id] = waiting
+        self._tell(Queued(request.at, request.id, pool.name, len(pool.line), waiting.until, _ALL_FULL))
+        return self._wait(waiting)
 
-        Raises `ContractError` when no attempt of that request is under way.
+    def _wait(self, waiting: Waiting) -> Wait:
+        self._waiting[waiting.request.id] = waiting
+        self._agenda.put(waiting.until, self._time_is_up, waiting)
+        return Wait(waiting.request.id, waiting.until)
+
+    def _wake(self, waiting: Waiting) -> None:
+        """This request waits no longer, whatever comes of it."""
+        del self._waiting[waiting.request.id]
+        waiting.pool.line.pop(waiting.request.id, None)
+        self._agenda.drop(self._time_is_up, waiting)
+
+    def _time_is_up(self, waiting: Waiting, now: float) -> None:
+        """Nobody in line has more patience than its pool's; who stands in none is tried again now."""
+        in_line, request = waiting.request.id in waiting.pool.line, replace(waiting.request, at=now)
+        self._wake(waiting)
+        if in_line:
+            because = f"waited {waiting.pool.config.queue or 0.0:g} s in the queue"
+            self._decided.append(self._reject(request, waiting.pool, waiting.status, because))
+            return
+        offered = waiting.pool.available_without(waiting.tried)
+        if offered:
+            self._decided.append(self._start(request, waiting.pool, offered, waiting.tried))
+        else:
+            self._decided.append(self._reject(request, waiting.pool, waiting.status, NOBODY_ELSE))
+
+    def take_decided(self) -> list[Decided]:
+        """What was decided of requests since this was last asked: those that waited, and those to be cut off.
+
+        To be asked after every call that brings a fact, until the list is empty. A client that leaves before its
+        `Forward` was looked at has left an attempt that is under way: `finish` it, and do not send it.
+        """
+        if not self._decided:
+            return []
+        decided, self._decided = self._decided, []
+        return decided
+
+    def finish(self, request_id: int, outcome: Outcome, now: float, repeatable: bool = True) -> Forward | Wait | None:
+        """An attempt ended. A `Forward` asks for another try, a `Wait` for another one later; None means that the
+        outcome is what the client gets.
+
+        `repeatable` is False when a part of the request was sent and is gone, so that it cannot be sent again. The
+        client of a request that waits may leave: that is the outcome `cancelled`, and any other is a `ContractError`.
+        So is the end of a request that is not under way.
         """
         ended = self._open.pop(request_id, None)
         if ended is None:
-            raise ContractError(f"request {request_id} has no attempt under way, so it cannot finish")
-        ended.backend.in_flight -= 1
-        if outcome.kind == "answered":
-            ended.backend.answered(now - ended.started, now)
-        ejected = None if ended.backend.ejection is None else self._judge(ended, outcome, now)
-        again, told = self._try_again(ended, outcome, now)
-        if self._report is not None or ended.pool.observe is not None:
-            self._tell_finished(ended, outcome, now, final=again is None)
+            self._give_up(request_id, outcome, now)
+            return None
+        backend, pool = ended.backend, ended.pool
+        backend.in_flight -= 1
+        if backend.limit is not None and backend.in_flight + 1 == backend.limit:
+            pool.filled_or_freed()
+        if outcome.kind == "answered" and outcome.status != 101:  # a tunnel's length is no latency
+            backend.answered(now - ended.started, now)
+        ejected = None if backend.ejection is None else self._judge(ended, outcome, now)
+        content = pool.retries is None or (outcome.kind == "answered" and not pool.retries.wants(outcome))
+        again, told, why_not = _NO_RETRY if content else self._try_again(ended, outcome, now, repeatable)
+        if self._on_finished is not None or pool.observe is not None:
+            self._tell_finished(ended, outcome, now, again is None, why_not)
         if ejected is not None:
             self._tell(ejected)
         for event in told:
             self._tell(event)
-        if ended.backend.draining and not ended.backend.in_flight and ended.pool.has(ended.backend):
-            self._tell(Drained(now, ended.pool.name, ended.backend.name))
-        return None if again is None else self._forward(again)
+        followed = None if again is None else self._forward(again) if isinstance(again, _Open) else self._wait(again)
+        if backend.draining and not backend.in_flight and pool.has(backend):
+            self._drained(backend, now)
+        if pool.line or ejected is not None:
+            self._settle(pool, now)
+        return followed
+
+    def _give_up(self, request_id: int, outcome: Outcome, now: float) -> None:
+        """The client of a request that waits has left."""
+        waiting = self._waiting.get(request_id)
+        if waiting is None or outcome.kind != "cancelled":
+            raise ContractError(f"request {request_id} has no attempt under way, so it cannot finish")
+        self._wake(waiting)
+        self._reject(replace(waiting.request, at=now), waiting.pool, outcome.status, outcome.says)
 
     def _judge(self, ended: _Open, outcome: Outcome, now: float) -> Ejected | None:
         """What the end of an attempt says about its backend: an `Ejected`, when it was one failure too many."""
-        backend, pool, check = ended.backend, ended.pool, ended.pool.config.passive
-        if check is None or backend.ejection is None or not backend.ejection.judge(outcome, ended.started, now):
+        backend, pool = ended.backend, ended.pool
+        if backend.ejection is None or ended.cut:
+            return None
+        because = backend.ejection.judge(outcome, ended.started, now)
+        if because is None:
             return None
         until = pool.eject(backend, now)
         if until is None:
             return None
-        self.next_readmission = min(self.next_readmission, until)
-        return Ejected(now, pool.name, backend.name, until, why_ejected(check.fails, outcome))
+        self._agenda.put(until, self._readmit, backend)
+        return Ejected(now, pool.name, backend.name, until, because)
 
     def _forward(self, entry: _Open) -> Forward:
-        entry.backend.in_flight += 1
+        backend = entry.backend
+        backend.in_flight += 1
+        if backend.limit is not None and backend.in_flight >= backend.limit:
+            entry.pool.filled_or_freed()
         self._open[entry.request.id] = entry
-        return Forward(entry.request.id, entry.pool.name, entry.backend, entry.request.attempt)
+        request, affinity = entry.request, entry.pool.affinity
+        if affinity is None:
+            return Forward(request.id, entry.pool.name, backend, request.attempt)
+        set_cookie = affinity.keep(request, backend.name, self._epoch + request.at)
+        return Forward(request.id, entry.pool.name, backend, request.attempt, set_cookie, affinity.cookie)
 
     def _answer(self, request: Request, rule: Rule) -> Answer | Reject:
         answer = rule.answer(request)
         if answer is None:
             return self._reject(request, None, 400, "a redirect to the same host, and no Host is given")
-        if self._report is not None:
+        if Answered in self._kinds:
             because = f"{rule.route.target} for {rule.route.says} ({self._router.why(request, rule)})"
-            self._report(Answered(request.at, request.id, answer.status, because))
+            self._tell(Answered(request.at, request.id, answer.status, because))
         return answer
 
     def _reject(self, request: Request, pool: Pool | None, status: int, because: str) -> Reject:
-        if self._report is not None:
+        if Rejected in self._kinds:
             name, candidates = (None, ()) if pool is None else (pool.name, passed_over(pool))
-            self._report(Rejected(request.at, request.id, status, because, name, candidates))
+            self._tell(Rejected(request.at, request.id, status, because, name, candidates))
         return Reject(request.id, status, because)
 
-    def _try_again(self, ended: _Open, outcome: Outcome, now: float) -> tuple[_Open | None, Sequence[Event]]:
-        """Another try for a request whose attempt ended so, or None; and what is to be told of the choice."""
-        offered = _offered_again(ended, outcome)
-        if not offered:
-            return None, ()
+    def wants_again(self, request_id: int, outcome: Outcome, now: float, repeatable: bool = True) -> bool:
+        """Would `finish`, told this, ask for another try? For an answer of which nothing was passed on yet.
+
+        Raises `ContractError` when no attempt of that request is under way.
+        """
+        entry = self._open.get(request_id)
+        if entry is None:
+            raise ContractError(f"request {request_id} has no attempt under way, so it cannot be tried again")
+        return self._why_not_again(entry, outcome, repeatable) is None
+
+    def _why_not_again(self, entry: _Open, outcome: Outcome, repeatable: bool) -> str | None:
+        """What speaks against another try after such an end, empty where nobody would ask; None when nothing does."""
+        retries = entry.pool.retries
+        if retries is None:
+            return ""
+        if not retries.wants(outcome):
+            return retries.excuse(outcome)
+        others = bool(entry.pool.available_without(entry.tried))
+        return retries.forbids(entry.request, outcome, repeatable=repeatable, others=others) or None
+
+    def _try_again(self, ended: _Open, outcome: Outcome, now: float, repeatable: bool) -> _Again:
+        """Another try for a request whose attempt ended so, at once or later; what is to be told of that; why not."""
+        why_not, pool, retries = self._why_not_again(ended, outcome, repeatable), ended.pool, ended.pool.retries
+        if why_not is not None or retries is None:
+            return None, (), why_not or ""
+        retries.spend()
         retry = replace(ended.request, at=now, attempt=ended.request.attempt + 1)
-        chosen, told = self._choose(retry, ended.pool, offered)
-        return (None if chosen is None else _Open(retry, ended.pool, chosen, (*ended.tried, chosen))), told
+        wait = retries.wait(ended.request.attempt, self._rng)
+        if wait:
+            backed_off = BackedOff(now, retry.id, pool.name, retry.attempt, now + wait)
+            return Waiting(retry, pool, now + wait, ended.tried, outcome.status), (backed_off,), ""
+        chosen, told = self._choose(retry, pool, pool.available_without(ended.tried))
+        return (None if chosen is None else _Open(retry, pool, chosen, (*ended.tried, chosen))), told, ""
 
     def _choose(
         self, request: Request, pool: Pool, offered: tuple[Backend, ...]
     ) -> tuple[Backend | None, Sequence[Event]]:
-        """Ask the algorithm. The backend, or None when the contract was broken; and what is to be told of it."""
+        """Whom the client had before, or else whom the algorithm says; None when that broke its contract.
+
+        And what is to be told of it.
+        """
+        if pool.affinity is not None and (had := self._had(request, pool, offered)) is not None:
+            return had, self._told_of_return(request, pool, offered, had)
         told: list[Event] = []
-        why = None if self._report is None else _explain(request, pool, offered, told)
+        why = _explain(request, pool, offered, told) if self._explains else _NO_REASON
         try:
             chosen = pool.algorithm.pick(request, offered)
         except (Exception, SystemExit) as error:
@@ -262,11 +445,35 @@ class Balancer:
         if type(chosen) is not Backend or chosen not in offered:
             told.append(_broken(request, pool, f"it picked {_quote(chosen)}, which was not offered"))
             return None, told
-        if why is not None:
-            told.append(_picked(request, pool, offered, chosen, why))
+        if self._on_picked is not None:
+            told.append(_picked(request, pool, offered, chosen, why, self._says_affinity(request, pool, chosen)))
         return chosen, told
 
-    def _tell_finished(self, ended: _Open, outcome: Outcome, now: float, *, final: bool) -> None:
+    def _had(self, request: Request, pool: Pool, offered: tuple[Backend, ...]) -> Backend | None:
+        """The backend that the client had before, if it is offered."""
+        if pool.affinity is None:
+            return None
+        had = pool.members.get(pool.affinity.recall(request, self._epoch + request.at))
+        return had if had in offered else None
+
+    def _told_of_return(
+        self, request: Request, pool: Pool, offered: tuple[Backend, ...], had: Backend
+    ) -> Sequence[Event]:
+        """What is to be told of a client that goes back to the backend it had: nobody was compared."""
+        if self._on_picked is None:
+            return ()
+        why = unexplained(pool, offered) if self._explains else _NO_REASON
+        return (_picked(request, pool, offered, had, why, self._says_affinity(request, pool, had), "sticky"),)
+
+    def _says_affinity(self, request: Request, pool: Pool, chosen: Backend) -> str:
+        """What a sticky pool had to say before `chosen` was kept."""
+        if pool.affinity is None or not self._explains:
+            return ""
+        wall = self._epoch + request.at
+        had = pool.affinity.recall(request, wall)
+        return pool.affinity.explain(request, wall, chosen.name, why_lost(pool, had))
+
+    def _tell_finished(self, ended: _Open, outcome: Outcome, now: float, final: bool, because: str) -> None:
         """Tell the end of an attempt: to the algorithm, if it learns from outcomes, and to whoever listens."""
         request, pool = ended.request, ended.pool
         event = Finished(
@@ -280,6 +487,7 @@ class Balancer:
             now - ended.started,
             outcome.ok,
             final,
+            because,
         )
         self._tell(event)
         if pool.observe is None:
@@ -289,10 +497,13 @@ class Balancer:
         except (Exception, SystemExit) as error:
             self._tell(_broken(request, pool, f"its observe raised {_quote_error(error)}"))
 
+    def attend(self, now: float) -> None:
+        """Do what is due by `next_alarm`, and send no probes: for a shell that only waits for its last requests."""
+        self._agenda.attend(now)
+
     def tick(self, now: float) -> list[Probe]:
-        """Readmit whose ejection is over; the probes to send now."""
-        if self.next_readmission <= now:
-            self._readmit(now)
+        """Do what is due; the probes to send now."""
+        self._agenda.attend(now)
         probes = []
         for pool in self._pools.values():
             check = pool.config.health
@@ -300,34 +511,87 @@ class Balancer:
                 continue
             for backend in pool.members.values():
                 if backend.health is not None and not backend.disabled and backend.health.due(now):
-                    probes.append(Probe(pool.name, backend, check.path, check.timeout))
+                    probes.append(Probe(pool.name, backend, check.path, check.timeout, check.mode))
                     self._tell(ProbeSent(now, pool.name, backend.name))
         return probes
 
-    def _readmit(self, now: float) -> None:
-        for pool in self._pools.values():
-            for backend in pool.readmit(now):
-                self._tell(Readmitted(now, pool.name, backend.name))
-        self._await_readmission()
+    def _readmit(self, backend: Backend, now: float) -> None:
+        pool = self._pools[backend.pool]
+        pool.readmit(backend, now)
+        self._tell(Readmitted(now, pool.name, backend.name))
+        self._settle(pool, now)
 
-    def _await_readmission(self) -> None:
-        self.next_readmission = min((pool.next_readmission for pool in self._pools.values()), default=inf)
+    def _settle(self, pool: Pool, now: float) -> None:
+        """What follows when somebody came in or went out, or has room again."""
+        came, went = pool.look_again(now)
+        for backend in went:
+            self._agenda.drop(self._grow, backend)
+        for backend in came:
+            self._start_slowly(backend, now)
+        self._tell_of_panic(pool, now)
+        while pool.line and pool.available:
+            waiting = next(iter(pool.line.values()))
+            self._wake(waiting)
+            self._decided.append(self._start(replace(waiting.request, at=now), pool, pool.available))
+
+    def _tell_of_panic(self, pool: Pool, now: float) -> None:
+        standing = pool.standing
+        if standing.panics == pool.panicked:
+            return
+        pool.panicked = standing.panics
+        up, willing = len(standing.up), standing.willing
+        if standing.panics:
+            self._tell(Panicked(now, pool.name, up, willing, pool.config.panic))
+        else:
+            self._tell(Calmed(now, pool.name, up, willing))
+
+    def _start_slowly(self, backend: Backend, now: float) -> None:
+        """Who is back gets a tenth of its share, and then by degrees the rest."""
+        self._grow_to(1, backend, now)
+        self._await_growth(backend)
+
+    def _grow(self, backend: Backend, now: float) -> None:
+        self._grow_to(backend.grown + 1, backend, now)
+        if backend.grown < STEPS:
+            self._await_growth(backend)
+
+    def _await_growth(self, backend: Backend) -> None:
+        """The share grows in a straight line over the window, so this step is due when the line has reached it."""
+        window = self._pools[backend.pool].config.slow_start or 0.0
+        self._agenda.put(backend.since + window * (backend.grown + 1) / STEPS, self._grow, backend)
+
+    def _grow_to(self, step: int, backend: Backend, now: float) -> None:
+        was = backend.weight
+        backend.grow_to(step)
+        if backend.weight != was:
+            self._pools[backend.pool].changed()
+            self._tell(_weight_changed(now, backend, was))
+
+    def _drained(self, backend: Backend, now: float) -> None:
+        self._agenda.drop(self._cut_off, backend)
+        self._tell(Drained(now, backend.pool, backend.name))
+
+    def _cut_off(self, backend: Backend, now: float) -> None:
+        """The time for a drain is over: whatever is still in flight there ends now."""
+        for entry in self._open.values():
+            if entry.backend is backend:
+                entry.cut = True
+                self._decided.append(Cut(entry.request.id, f"the time to drain {backend.pool}/{backend.name} is over"))
 
     def probed(self, backend: Backend, result: ProbeResult, now: float) -> None:
         """A probe of `backend` was answered, or failed. Ignored when the backend has left since."""
-        pool = self._pools[backend.pool]
-        if backend.health is None or not pool.has(backend):
+        if backend.health is None or not self.has(backend):
             return
+        pool = self._pools[backend.pool]
         was = backend.health.believed
         count, needed, towards, changed = backend.health.result(result.ok)
         self._tell(Probed(now, pool.name, backend.name, result.ok, result.detail, count, needed, towards))
         if not changed:
             return
-        if towards == "up":
-            backend.since = now
         pool.changed()
         because = _why_health_changed(count, result)
         self._tell(HealthChanged(now, pool.name, backend.name, was, towards, because))
+        self._settle(pool, now)
 
     def next_deadline(self) -> float | None:
         """When `tick` will next have something to do; None while there is nothing to wait for."""
@@ -340,7 +604,7 @@ class Balancer:
             ),
             default=inf,
         )
-        deadline = min(next_probe, self.next_readmission)
+        deadline = min(next_probe, self._agenda.next)
         return deadline if deadline < inf else None
 
     def command(self, command: Command, now: float) -> None:
@@ -349,54 +613,120 @@ class Balancer:
         Raises `ConfigError` for a pool or backend that does not exist, a name already taken, or a weight below 0.
         """
         if isinstance(command, Shift):
-            raise ConfigError(f"there is no route named {command.route!r}")
+            self._shift(command, now)
+            return
         pool = self._pools.get(command.pool)
         if pool is None:
             raise ConfigError(f"there is no pool {command.pool!r}; {_known(self._pools)}")
         if isinstance(command, Add):
             self._tell(_joined(now, pool.join(command.backend, now)))
+            self._settle(pool, now)
             return
         if command.backend not in pool.members:
             raise ConfigError(f"pool {pool.name} has no backend {command.backend!r}; {_known(pool.members)}")
         backend = pool.members[command.backend]
-        was_available = backend.excluded is None
         match command:
             case Remove():
                 pool.leave(backend.name)
-                self._await_readmission()
-                self._tell(Left(now, pool.name, backend.name, backend.in_flight))
+                self._part_with(backend, now)
             case Drain() if not backend.draining:
                 backend.draining = True
                 self._tell(Draining(now, pool.name, backend.name, backend.in_flight))
                 if not backend.in_flight:
-                    self._tell(Drained(now, pool.name, backend.name))
+                    self._drained(backend, now)
+                self._cut_off_within(command.within, backend, now)
+            case Drain():
+                self._cut_off_within(command.within, backend, now)
+                return
             case Disable() if not backend.disabled:
                 backend.disabled = True
                 self._tell(Disabled(now, pool.name, backend.name))
             case Enable() if backend.disabled or backend.draining:
                 backend.disabled = backend.draining = False
+                self._agenda.drop(self._cut_off, backend)
                 self._tell(Enabled(now, pool.name, backend.name))
-            case SetWeight() if command.weight != backend.weight:
+            case SetWeight() if command.weight != backend.full_weight:
                 check_weight(pool.name, backend.name, command.weight)
-                was, backend.weight = backend.weight, command.weight
-                self._tell(WeightChanged(now, pool.name, backend.name, was, backend.weight))
+                was = backend.weight
+                backend.weigh(command.weight)
+                self._tell(_weight_changed(now, backend, was))
             case _:
                 return
-        if not was_available and backend.excluded is None:
-            backend.since = now
         pool.changed()
+        self._settle(pool, now)
+
+    def _shift(self, command: Shift, now: float) -> None:
+        route = self._router.named(command.route)
+        shifted = route.shifted(command.to)
+        _check_targets([shifted], self._pools)
+        if shifted != route:
+            self._router = self._router.with_route(route, shifted)
+            self._tell(Shifted(now, route.name, route.weights, shifted.weights))
+
+    def reconfigure(self, pools: Sequence[PoolConfig], routes: Sequence[Route], now: float) -> None:
+        """Go on with these pools and routes, all at once; what stays as it is keeps its past (`lbtutor.core.reload`).
+
+        Requests under way in a pool that is gone still end; those that wait there are turned away. Raises `ConfigError`
+        for what the constructor would refuse, and then nothing is changed.
+        """
+        dice = self._rng.getstate()
+        try:
+            fresh, router = self._built(pools, routes, now)
+        except ConfigError:
+            self._rng.setstate(dice)
+            raise
+        running = [pool.config for pool in self._pools.values()]
+        because = what_changed(running, pools, self._router.routes, routes)
+        for name, pool in self._pools.items():
+            if name not in fresh:
+                self._close(pool, now)
+        self._pools = {name: self._succeed(self._pools.get(name), pool, now) for name, pool in fresh.items()}
+        self._router = router
+        self._tell(Reloaded(now, because))
+        for pool in self._pools.values():
+            self._settle(pool, now)
+
+    def _close(self, pool: Pool, now: float) -> None:
+        """A pool is gone, and with it its members; nobody waits there any longer."""
+        for backend in list(pool.members.values()):
+            pool.leave(backend.name)
+            self._part_with(backend, now)
+        for waiting in [waiting for waiting in self._waiting.values() if waiting.pool is pool]:
+            self._wake(waiting)
+            because = f"pool {pool.name} is gone"
+            self._decided.append(self._reject(replace(waiting.request, at=now), pool, waiting.status, because))
+
+    def _succeed(self, pool: Pool | None, fresh: Pool, now: float) -> Pool:
+        """The pool that goes on under that name: the one at work, configured like the fresh one, or that itself."""
+        if pool is None:
+            for backend in fresh.members.values():
+                self._tell(_joined(now, backend))
+            return fresh
+        turnover = take_over(pool, fresh, now)
+        for backend in turnover.left:
+            self._part_with(backend, now)
+        for backend in turnover.joined:
+            self._tell(_joined(now, backend))
+        for backend in turnover.readmitted:
+            self._agenda.drop(self._readmit, backend)
+            self._tell(Readmitted(now, pool.name, backend.name))
+        for backend, was in turnover.reweighed:
+            self._tell(_weight_changed(now, backend, was))
+        return pool
+
+    def _part_with(self, backend: Backend, now: float) -> None:
+        """One has left its pool: nothing is due about it any more."""
+        for matter in (self._readmit, self._cut_off, self._grow):
+            self._agenda.drop(matter, backend)
+        self._tell(Left(now, backend.pool, backend.name, backend.in_flight))
+
+    def _cut_off_within(self, within: float | None, backend: Backend, now: float) -> None:
+        if within is not None and backend.in_flight:
+            self._agenda.put(now + within, self._cut_off, backend)
 
     def _tell(self, event: Event) -> None:
-        if self._report is not None:
+        if self._report is not None and type(event) in self._kinds:
             self._report(event)
-
-
-def _offered_again(ended: _Open, outcome: Outcome) -> tuple[Backend, ...]:
-    """Who may be tried next: nobody unless the failure is definite, tries are left, and somebody is untried."""
-    pool = ended.pool
-    if outcome.kind == "answered" or not outcome.definite or ended.request.attempt >= pool.config.retry.attempts:
-        return ()
-    return pool.available_without(ended.tried)
 
 
 def _explain(request: Request, pool: Pool, offered: tuple[Backend, ...], told: list[Event]) -> Why:
@@ -408,11 +738,19 @@ def _explain(request: Request, pool: Pool, offered: tuple[Backend, ...], told: l
         return unexplained(pool, offered)
 
 
-def _picked(request: Request, pool: Pool, offered: tuple[Backend, ...], chosen: Backend, why: Why) -> Picked:
-    because: Literal["algorithm", "only", "retry"] = (
+def _picked(
+    request: Request,
+    pool: Pool,
+    offered: tuple[Backend, ...],
+    chosen: Backend,
+    why: Why,
+    affinity: str,
+    because: Literal["sticky"] | None = None,
+) -> Picked:
+    asked: Literal["algorithm", "only", "retry"] = (
         "retry" if request.attempt > 1 else "only" if len(offered) == 1 else "algorithm"
     )
-    return Picked(request.at, request.id, request.attempt, pool.name, chosen.name, because, why)
+    return Picked(request.at, request.id, request.attempt, pool.name, chosen.name, because or asked, why, affinity)
 
 
 def _broken(request: Request, pool: Pool, because: str) -> ContractBroken:
@@ -430,6 +768,10 @@ def _arrived(request: Request) -> Arrived:
     return Arrived(request.at, request.id, request.client, request.method, request.host, request.path, request.listener)
 
 
+def _weight_changed(now: float, backend: Backend, was: float) -> WeightChanged:
+    return WeightChanged(now, backend.pool, backend.name, was, backend.weight, backend.slow_start)
+
+
 def _joined(now: float, backend: Backend) -> Joined:
     return Joined(now, backend.pool, backend.name, backend.weight, backend.believed)
 
@@ -445,6 +787,14 @@ def _quote(value: object, to_text: Callable[[object], str] = repr) -> str:
     except (Exception, SystemExit):
         return f"a {type(value).__name__} that cannot be shown"
     return text if len(text) <= _LONGEST_QUOTE else text[:_LONGEST_QUOTE] + "…"
+
+
+def _check_targets(routes: Iterable[Route], pools: Collection[str]) -> None:
+    """Raises `ConfigError` when a route leads to a pool that does not exist."""
+    for route in routes:
+        for name in route.pools:
+            if name not in pools:
+                raise ConfigError(f"a route leads to pool {name!r}, which does not exist; {_known(pools)}")
 
 
 def _known(names: Iterable[str]) -> str:

@@ -12,6 +12,8 @@ happened, where, and what to try; nothing above this floor needs to add to it.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 
 class LbtutorError(Exception):
     """Anything that lbtutor can explain to the person at the keyboard."""
@@ -41,3 +43,12 @@ class EnvironmentFault(LbtutorError):
 
 class ContractError(LbtutorError):
     """The balancer was told something impossible, such as the end of a request that never arrived."""
+
+
+def hint(name: str, known: Iterable[str]) -> str:
+    """What may have been meant by a name that is not known: the nearest one, or else all there are."""
+    from difflib import get_close_matches  # a rare path, and five milliseconds of every start
+
+    names = list(known)
+    near = get_close_matches(name, names, n=1)
+    return f"did you mean {near[0]!r}?" if near else f"there is {', '.join(names) or 'none'}"

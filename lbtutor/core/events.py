@@ -12,7 +12,7 @@ One request is: `Arrived`; `Routed`, where there is a choice of routes; then `Re
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, get_args
 
 from msgspec import Struct
 
@@ -23,12 +23,16 @@ FaultKind = Literal["crash", "hang", "refuse", "error", "slow", "heal"]
 """What can befall the machine behind a backend; see `lbtutor.core.workload.Fault`."""
 
 
-class Candidate(Struct, frozen=True):
-    """One member of the pool in a decision: its number, or why it was not considered."""
+class Candidate(Struct, frozen=True, omit_defaults=True):
+    """One member of the pool in a decision: its number, or why it was not considered.
+
+    `note` is what else is to be said of one that was: "slow start, 30% of weight 4".
+    """
 
     backend: str
     number: float | None
     excluded: str | None
+    note: str = ""
 
 
 class Why(Struct, frozen=True):
@@ -128,7 +132,10 @@ class Rejected(Struct, frozen=True, tag="rejected"):
 
 
 class Finished(Struct, frozen=True, tag="finished"):
-    """An attempt ended after `took` seconds; `final` when no other follows and the client got `status`."""
+    """An attempt ended after `took` seconds; `final` when no other follows and the client got `status`.
+
+    `because` says why no other follows where one might have: "POST is not idempotent", "3 of 3 tries made".
+    """
 
     at: float
     request: int
@@ -140,6 +147,7 @@ class Finished(Struct, frozen=True, tag="finished"):
     took: float
     ok: bool
     final: bool
+    because: str = ""
 
 
 class ProbeSent(Struct, frozen=True, tag="probe_sent"):
@@ -248,13 +256,14 @@ class Enabled(Struct, frozen=True, tag="enabled"):
 
 
 class WeightChanged(Struct, frozen=True, tag="weight_changed"):
-    """A backend's weight was set."""
+    """A backend's weight was set, or has grown; in a slow start `because` says how far it has come, of which weight."""
 
     at: float
     pool: str
     backend: str
     was: float
     now: float
+    because: str = ""
 
 
 class Shifted(Struct, frozen=True, tag="shifted"):
@@ -320,6 +329,35 @@ class OriginChanged(Struct, frozen=True, tag="origin_changed"):
     by: Literal["timeline", "hand"]
 
 
+class SessionStarted(Struct, frozen=True, tag="session_started"):
+    """A machine gave a visitor a session, which he had not, or none that it knows; the balancer was not told."""
+
+    at: float
+    pool: str
+    backend: str
+    session: str
+    client: str
+
+
+class SessionLost(Struct, frozen=True, tag="session_lost"):
+    """A visitor showed a session that the machine does not know: what was in it is lost to him."""
+
+    at: float
+    pool: str
+    backend: str
+    session: str
+    client: str
+
+
+class HandshakeFailed(Struct, frozen=True, tag="handshake_failed"):
+    """A client came to a listener where TLS ends, and came no further than that; it has made no request."""
+
+    at: float
+    listener: str
+    client: str
+    because: str
+
+
 class Missed(Struct, frozen=True, tag="missed"):
     """This reader fell behind: so many events were dropped here, before this one's successor."""
 
@@ -361,7 +399,14 @@ Event = (
     | Reloaded
     | ContractBroken
     | OriginChanged
+    | SessionStarted
+    | SessionLost
+    | HandshakeFailed
     | Missed
     | Ended
 )
 """Everything that a trace can hold."""
+
+EVERYTHING: frozenset[type] = frozenset((*get_args(Event), Why))
+"""The kinds that a reader may ask for: all events, and `Why`, the record in each `Picked`, dearer than all the rest. A
+reader that does not name `Why` may find that record empty."""

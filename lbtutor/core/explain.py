@@ -35,8 +35,19 @@ def unexplained(pool: Pool, offered: tuple[Backend, ...]) -> Why:
 
 def passed_over(pool: Pool) -> tuple[Candidate, ...]:
     """Every member and why it is excluded: the record of a rejection."""
-    return tuple(Candidate(member.name, None, member.excluded) for member in pool.members.values())
+    return tuple(Candidate(member.name, None, pool.excluded(member)) for member in pool.members.values())
 
+
+def why_lost(pool: Pool, name: str) -> str:
+    """Why the member of that name could not be given a client of its own, as the end of "who ..."."""
+    member = pool.members.get(name)
+    if member is None:
+        return "is gone"
+    reason = pool.excluded(member) or "tried already"
+    return _LOST.get(reason, f"is {reason}")
+
+
+_LOST = {"weight 0": "has weight 0", "tried already": "was tried already", "backup": "is a backup"}
 
 _SILENCE = Comparison("", (), "lowest", "")
 
@@ -47,8 +58,8 @@ def _record(comparison: Comparison, numbers: list[float | None], pool: Pool, off
 
     def candidate(member: Backend) -> Candidate:
         if member not in offered:
-            return Candidate(member.name, None, member.excluded or "tried already")
+            return Candidate(member.name, None, pool.excluded(member) or "tried already")
         number = compared.get(member)
-        return Candidate(member.name, number, skipped if number is None else None)
+        return Candidate(member.name, number, skipped if number is None else None, member.slow_start)
 
     return Why(comparison.rule, comparison.best, comparison.tie, tuple(map(candidate, pool.members.values())))

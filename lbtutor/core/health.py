@@ -17,6 +17,9 @@ Probes start `interval` seconds apart, counted from start to start, and the memb
 interval (HAProxy's `spread-checks` idea) so that a pool of fifty is not probed in one burst. A machine that hangs just
 after a good probe is thus found out after `fall * interval + timeout` seconds, one that hangs just before a probe after
 `(fall - 1) * interval + timeout`: 95 s and 65 s with 30/5/3.
+
+With `mode = "http"` a probe asks for `path`. With `"tcp"` it asks nothing: a connection that opens has passed (HAProxy's
+plain `check`, NLB), which says that somebody listens there and no more.
 """
 
 from __future__ import annotations
@@ -79,6 +82,12 @@ class HealthState:
 
     def __repr__(self) -> str:
         return f"<HealthState {self.believed} streak={self.streak} next_probe={self.next_probe:g}>"
+
+    def check_by(self, check: HealthCheck, now: float) -> None:
+        """Believe on, but by another check from here on; a streak counts for the one that it began under."""
+        if check != self._check:
+            self._check, self.streak = check, 0
+            self.next_probe = min(self.next_probe, now + check.interval)
 
     def due(self, now: float) -> bool:
         """True once when a probe is to be sent; the next is due one interval later."""

@@ -14,8 +14,15 @@ from lbtutor.core.messages import Request
 
 Key = Callable[[Request], str]
 
-_NAMED = re.compile(r"(header|cookie):([!#$%&'*+.^_`|~0-9A-Za-z-]+)")
-"""A name is a token (RFC 9110, section 5.6.2; RFC 6265, section 4.1.1)."""
+_TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
+"""The name of a header or a cookie (RFC 9110, section 5.6.2; RFC 6265, section 4.1.1)."""
+
+_NAMED = re.compile(rf"(header|cookie):({_TOKEN})")
+
+
+def is_token(text: str) -> bool:
+    """Can a header or a cookie have this name?"""
+    return re.fullmatch(_TOKEN, text) is not None
 
 
 def read_key(form: str) -> Key | None:
@@ -50,7 +57,12 @@ def _cookie(name: str) -> Key:
 
 def cookie(request: Request, name: str) -> str:
     """The value of the request's first cookie of that name that has one, or nothing."""
-    for pair in request.headers.get("cookie", "").split(";"):
+    return read_cookie(request.headers.get("cookie", ""), name)
+
+
+def read_cookie(field: str, name: str) -> str:
+    """The same, in a Cookie field."""
+    for pair in field.split(";"):
         found, _, value = pair.strip().partition("=")
         if found == name and value:
             return value

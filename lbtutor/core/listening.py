@@ -30,6 +30,9 @@ class Tls(Struct, frozen=True, forbid_unknown_fields=True):
     With `certificates` (the first is for clients that ask for no name or an unknown one, unless `strict` refuses those)
     or with `auto` (certificates of the lab's own authority) TLS ends here. With `passthrough` it does not: the server
     name is read from the first bytes, routes decide by it (`sni`), and everything is passed on as it came.
+
+    `alpn` are the protocols offered to clients; one that speaks none of them is refused. Without it, these are
+    `http/1.1` where HTTP is spoken, and nothing is negotiated where connections are passed on unread.
     """
 
     certificates: tuple[Certificate, ...] = ()
@@ -37,7 +40,7 @@ class Tls(Struct, frozen=True, forbid_unknown_fields=True):
     passthrough: bool = False
     min_version: TlsVersion = "1.2"
     strict: bool = False
-    alpn: tuple[str, ...] = ("http/1.1",)
+    alpn: tuple[str, ...] | None = None
     handshake_timeout: Seconds = Seconds(10)
 
     def __post_init__(self) -> None:

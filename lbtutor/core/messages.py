@@ -99,13 +99,14 @@ Decided = Forward | Reject | Cut
 
 
 OutcomeKind = Literal[
-    "answered", "served", "refused", "unreachable", "closed", "invalid", "timed_out", "cut", "cancelled"
+    "answered", "served", "refused", "unreachable", "untrusted", "closed", "invalid", "timed_out", "cut", "cancelled"
 ]
 
 _STATUS: dict[str, int] = {
     "served": 0,
     "refused": 502,
     "unreachable": 504,
+    "untrusted": 502,
     "closed": 502,
     "invalid": 502,
     "timed_out": 504,
@@ -118,6 +119,7 @@ _SAYS: dict[str, str] = {
     "served": "ended well",
     "refused": "connection refused",
     "unreachable": "no connection in time",
+    "untrusted": "no TLS connection to be trusted",
     "closed": "closed before an answer",
     "invalid": "answered with something that is not HTTP",
     "timed_out": "no answer in time",
@@ -135,6 +137,7 @@ class Outcome(Struct, frozen=True):
     | served | a TCP connection or UDP session ended in peace | 0 | yes |
     | refused | the connection was refused, nothing was sent | 502 | yes |
     | unreachable | no connection within the connect timeout | 504 | yes |
+    | untrusted | the TLS handshake failed, or the certificate is not to be trusted; nothing was sent | 502 | yes |
     | closed | the connection ended before an answer began | 502 | no |
     | invalid | the answer is not HTTP | 502 | no |
     | timed_out | connected and sent, but no answer in time | 504 | no |
@@ -167,7 +170,7 @@ class Outcome(Struct, frozen=True):
     @property
     def definite(self) -> bool:
         """True when it is known whether the backend carried the request out."""
-        return self.kind in ("answered", "served", "refused", "unreachable")
+        return self.kind in ("answered", "served", "refused", "unreachable", "untrusted")
 
     @property
     def says(self) -> str:

@@ -7,10 +7,11 @@ A route names conditions, all of which must hold, and one target: a `pool`, a `s
 who wins:
 
 1. an exact host before a wildcard host, and that before no host;
-2. an exact path before a prefix;
-3. the longer path before the shorter;
-4. more conditions (method, listener, headers, cookies) before fewer;
-5. the earlier in the file.
+2. an exact server name (`sni`) before a wildcard, and that before none;
+3. an exact path before a prefix;
+4. the longer path before the shorter;
+5. more conditions (method, listener, headers, cookies) before fewer;
+6. the earlier in the file.
 
 **Paths** match by whole segments: `/api/users` takes `/api/users` and `/api/users/7` but not `/api/usersx`. (NGINX and
 Traefik match plain prefixes, ALB's `/api/users/*` misses `/api/users` itself; the segment rule is Envoy's
@@ -20,7 +21,11 @@ request whose path can be read in two ways is answered 400 and reaches nobody: s
 **Splits** keep each client in its group, in every process and after a restart: who it is (`split_key`, in the forms of
 `lbtutor.core.keys`) is hashed with each pool's name, and the highest weighted score wins, as in `Rendezvous`. So each
 pool gets its share of the clients, and a weight that changes moves only clients to or from its own pool. The same
-client is in the same group of every split with the same pools and weights.
+client is in the same group of every split with the same pools and weights. A route that leads to one pool is a split
+of one, so that a `Shift` from `blue` to 90 blue and 10 green moves a tenth of the clients, and nobody twice.
+
+**Doors** for connections and sessions may name their pool themselves. That is one more route, of the lowest precedence
+that a route of that door can have: see `with_doors`.
 """
 
 from __future__ import annotations
@@ -30,11 +35,13 @@ from hashlib import blake2b
 from math import inf
 
 from msgspec import Struct, field
+from msgspec.structs import replace
 
 from lbtutor.core.algorithms.consistent import weighted_score
 from lbtutor.core.answers import Redirect, Respond, without_port
-from lbtutor.core.errors import ConfigError
+from lbtutor.core.errors import ConfigError, hint
 from lbtutor.core.keys import cookie, read_key
+from lbtutor.core.listening import ListenerConfig
 from lbtutor.core.messages import Answer, Request
 from lbtutor.core.paths import decode, doubt, plain
 
@@ -43,7 +50,8 @@ class Route(Struct, frozen=True, forbid_unknown_fields=True):
     """Requests that match every given condition go to the one target.
 
     `host` is exact or `*.name`, in any case; `header` and `cookie` are names (those of headers in any case) and the
-    exact values wanted; `split` is pools and their weights.
+    exact values wanted; `sni` is the server name that a TLS client asks for, in the forms of `host`; `split` is pools
+    and their weights. By its `name` the operator can shift a route to other pools.
     """
 
     pool: str = ""
@@ -66,7 +74,12 @@ class Route(Struct, frozen=True, forbid_unknown_fields=True):
         if len(given) != 1:
             found = " and ".join(given) or "none"
             raise ConfigError(f"a route has exactly one target (pool, split, respond, redirect), not {found}")
-        complaint = _wrong_path(self.path) or _wrong_host(self.host) or _wrong_split(self.split)
+        complaint = (
+            _wrong_path(self.path)
+            or _wrong_name("host", self.host)
+            or _wrong_name("sni", self.sni)
+            or _wrong_split(self.split)
+        )
         if complaint is not None:
             raise ConfigError(f"route to {self.target}: {complaint}")
         read_key(self.split_key)
@@ -84,9 +97,20 @@ class Route(Struct, frozen=True, forbid_unknown_fields=True):
         return (self.pool,) if self.pool else tuple(self.split or ())
 
     @property
+    def weights(self) -> dict[str, float]:
+        """The pools that it may lead to and how much of its requests each gets, 100 for an only one."""
+        return {self.pool: 100} if self.pool else dict(self.split or {})
+
+    def shifted(self, to: Mapping[str, float]) -> Route:
+        """The same route to other pools. Raises `ConfigError` for weights that cannot be."""
+        only = next(iter(to)) if len(to) == 1 and all(to.values()) else ""
+        return replace(self, pool=only, split=None if only else dict(to), respond=None, redirect=None)
+
+    @property
     def says(self) -> str:
         """Its conditions, in a few words."""
         words = [f"{self.host}{self.path}"]
+        words += [f"server name {self.sni}"] if self.sni else []
         words += ["exactly"] if self.exact else []
         words += [f"method {self.method}"] if self.method else []
         words += [f"at {self.listener}"] if self.listener else []
@@ -95,25 +119,27 @@ class Route(Struct, frozen=True, forbid_unknown_fields=True):
         return ", ".join(words)
 
 
-_WINS_BY = ("the more exact host", "an exact path", "the longer path", "more conditions")
+_WINS_BY = ("the more exact host", "the more exact server name", "an exact path", "the longer path", "more conditions")
 """What tells two routes apart, in the order of `Rule.rank`; after these, the place in the file."""
 
 
 class Rule:
     """A route, ready to be compared with requests. `pool` is where it leads, or empty when that depends."""
 
-    __slots__ = ("_cookies", "_headers", "_host", "_split", "_stem", "pool", "rank", "route")
+    __slots__ = ("_cookies", "_headers", "_host", "_sni", "_split", "_stem", "pool", "rank", "route")
 
     def __init__(self, route: Route) -> None:
         self.route = route
         self.pool = route.pool
         self._host = route.host.lower()
+        self._sni = route.sni.lower()
         self._stem = decode(route.path if route.exact else route.path.rstrip("/"))
         self._headers = tuple((name.lower(), value) for name, value in route.header.items())
         self._cookies = tuple(route.cookie.items())
         self._split = None if route.split is None else Split(route.split, route.split_key)
         self.rank = (
-            2 if not route.host else 1 if route.host.startswith("*.") else 0,
+            _looseness(route.host),
+            _looseness(route.sni),
             not route.exact,
             -len(self._stem),
             -bool(route.method) - bool(route.listener) - len(self._headers) - len(self._cookies),
@@ -134,7 +160,8 @@ class Rule:
             (not route.listener or route.listener == request.listener)
             and (not route.method or route.method == request.method)
             and (not self._stem or path == self._stem or (not route.exact and path.startswith(self._stem + "/")))
-            and (not self._host or _host_matches(self._host, host))
+            and (not self._host or _name_matches(self._host, host))
+            and (not self._sni or _name_matches(self._sni, request.sni.lower()))
             and (not self._headers or all(request.headers.get(name) == value for name, value in self._headers))
             and (not self._cookies or all(cookie(request, name) == value for name, value in self._cookies))
         )
@@ -179,18 +206,37 @@ class Split:
 
 
 class Router:
-    """Finds the route of a request; rules are held in order of precedence, so that the first match is the answer."""
+    """Finds the route of a request; rules are held in order of precedence, so that the first match is the answer.
+
+    Raises `ConfigError` when two routes have the same name.
+    """
 
     def __init__(self, routes: Iterable[Route]) -> None:
-        self._rules = sorted(map(Rule, routes), key=lambda rule: rule.rank)
+        self.routes = tuple(routes)
+        _check_names(self.routes)
+        self._rules = sorted(map(Rule, self.routes), key=lambda rule: rule.rank)
         self._by_path = any(rule.asks_for_path for rule in self._rules)
         first = self._rules[0] if self._rules else None
-        self._catch_all = first if first is not None and first.pool and first.route == Route(first.pool) else None
+        takes_all = first is not None and first.pool and first.route == Route(first.pool, name=first.route.name)
+        self._catch_all = first if takes_all else None
         self.has_choice = len(self._rules) > 1 or any(not rule.pool for rule in self._rules)
         """Whether there is anything to tell about where a request goes: more than one route, or a split."""
 
     def __repr__(self) -> str:
         return f"<Router {self._rules}>"
+
+    def named(self, name: str) -> Route:
+        """The route of that name; raises `ConfigError` when there is none, or when it leads to no pool."""
+        found = next((route for route in self.routes if name and route.name == name), None)
+        if found is None:
+            raise ConfigError(f"there is no route named {name!r}; {hint(name, _names(self.routes))}")
+        if not found.pools:
+            raise ConfigError(f"route {name!r} is {found.target} and leads to no pool")
+        return found
+
+    def with_route(self, old: Route, new: Route) -> Router:
+        """The router of the same routes, but with `new` in the place of `old`."""
+        return Router(new if route is old else route for route in self.routes)
 
     def match(self, request: Request) -> Rule | None:
         """The rule with the highest precedence; None when none matches, or the path is ambiguous."""
@@ -234,9 +280,9 @@ def _wrong_path(path: str) -> str | None:
     return None if ambiguous is None else f"`path` is ambiguous ({ambiguous}), so no request matches {path!r}"
 
 
-def _wrong_host(host: str) -> str | None:
-    if "*" in host.removeprefix("*.") or host == "*.":
-        return f"`host` is exact or starts with `*.`, not {host!r}"
+def _wrong_name(key: str, name: str) -> str | None:
+    if "*" in name.removeprefix("*.") or name == "*.":
+        return f"`{key}` is exact or starts with `*.`, not {name!r}"
     return None
 
 
@@ -249,5 +295,26 @@ def _wrong_split(split: Mapping[str, float] | None) -> str | None:
     return None if any(split.values()) else "`split` needs a pool with a weight above 0"
 
 
-def _host_matches(pattern: str, host: str) -> bool:
-    return host.endswith(pattern[1:]) if pattern.startswith("*.") else host == pattern
+def _name_matches(pattern: str, name: str) -> bool:
+    return name.endswith(pattern[1:]) if pattern.startswith("*.") else name == pattern
+
+
+def _looseness(pattern: str) -> int:
+    return 2 if not pattern else 1 if pattern.startswith("*.") else 0
+
+
+def _names(routes: Iterable[Route]) -> list[str]:
+    return [route.name for route in routes if route.name]
+
+
+def _check_names(routes: Iterable[Route]) -> None:
+    seen: set[str] = set()
+    for name in _names(routes):
+        if name in seen:
+            raise ConfigError(f"two routes are named {name!r}")
+        seen.add(name)
+
+
+def with_doors(routes: Iterable[Route], doors: Iterable[ListenerConfig]) -> tuple[Route, ...]:
+    """The routes, and one for each door that names its pool: what comes in there and has no better route."""
+    return (*routes, *(Route(door.pool, listener=door.name) for door in doors if door.pool))

@@ -9,6 +9,7 @@ takes equally long in both.
 from __future__ import annotations
 
 import heapq
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from random import Random
 from typing import Literal
@@ -17,11 +18,17 @@ from msgspec import Struct, field
 
 from lbtutor.core.errors import ConfigError
 from lbtutor.core.events import FaultKind
+from lbtutor.core.keys import is_token
 from lbtutor.core.listening import ListenerConfig
 from lbtutor.core.messages import Command
 from lbtutor.core.pool import PoolConfig
-from lbtutor.core.routing import Route
+from lbtutor.core.routing import Route, with_doors
+from lbtutor.core.sessions import check_store
 from lbtutor.core.units import Seconds
+
+_FIELD_VALUE = re.compile(r"(?:[\x21-\x7e](?:[\t\x20-\x7e]*[\x21-\x7e])?)?")
+_OURS = frozenset({"host", "connection", "upgrade", "content-length", "transfer-encoding", "expect", "te", "trailer"})
+"""Fields that say what kind of message it is and where it ends: the clients see to these themselves."""
 
 
 class Conversation(Struct, frozen=True, forbid_unknown_fields=True):
@@ -29,6 +36,10 @@ class Conversation(Struct, frozen=True, forbid_unknown_fields=True):
 
     lasts: Seconds
     every: Seconds = Seconds(1)
+
+    def __post_init__(self) -> None:
+        if self.lasts <= 0 or self.every <= 0:
+            raise ConfigError("websocket: `lasts` and `every` must be longer than 0")
 
 
 class Traffic(Struct, frozen=True, forbid_unknown_fields=True):
@@ -60,6 +71,32 @@ class Traffic(Struct, frozen=True, forbid_unknown_fields=True):
             raise ConfigError(f"traffic: `clients` must be between 1 and 60000, not {self.clients!r}")
         if not self.path.startswith("/"):
             raise ConfigError(f"traffic: `path` must start with a slash, not {self.path!r}")
+        if self.websocket is not None and self.method != "GET":
+            raise ConfigError(f"traffic: a WebSocket is opened with GET, not {self.method}")
+        for name, value in self.header.items():
+            _check_field(name, value)
+
+    @property
+    def fields(self) -> dict[str, str]:
+        """What is sent along, as the balancer sees it: names in lower case."""
+        fields = {name.lower(): value for name, value in self.header.items()}
+        return fields if self.websocket is None else {**fields, "connection": "Upgrade", "upgrade": "websocket"}
+
+
+def _check_field(name: str, value: str) -> None:
+    """Raises `ConfigError` unless a client may send that field (RFC 9110, section 5)."""
+    if name.lower() in _OURS:
+        raise ConfigError(f"traffic: the field {name} is the clients' own business (`host` says the host)")
+    if not is_token(name) or not _FIELD_VALUE.fullmatch(value):
+        raise ConfigError(f"traffic: {name!r}: {value!r} is not a field that can be sent")
+
+
+def with_cookies(fields: Mapping[str, str], cookies: str) -> Mapping[str, str]:
+    """The fields of a request, names in lower case, with `cookies` to those that it shows anyway."""
+    if not cookies:
+        return fields
+    own = fields.get("cookie")
+    return {**fields, "cookie": f"{own}; {cookies}" if own else cookies}
 
 
 class Arrival(Struct, frozen=True):
@@ -146,9 +183,9 @@ class MachineConfig(Struct, frozen=True):
     """The machine behind a lab backend: `workers` requests at once, the rest wait in line (first come, first served).
 
     `errors` is the share of requests it answers 500 on its best days. Health checks are answered at once and by
-    nobody's worker, so a busy machine is not a sick one. `sessions` is where it keeps what it knows of its visitors:
-    empty (it keeps nothing), `memory` (its own, lost with it), `sqlite` (shared by the machines of the lab) or a
-    `redis://` address.
+    nobody's worker, so a busy machine is not a sick one; nor does a WebSocket occupy anybody. `sessions` is where it
+    keeps what it knows of its visitors: empty (it keeps nothing), `memory` (its own, lost with it), `sqlite` (shared by
+    the machines of the lab) or a `redis://` address.
     """
 
     pool: str
@@ -157,6 +194,9 @@ class MachineConfig(Struct, frozen=True):
     service: Service = Service("constant", 0.02)
     errors: float = 0.0
     sessions: str = ""
+
+    def __post_init__(self) -> None:
+        check_store(self.sessions)
 
     def rng(self, seed: int) -> Random:
         """The machine's own dice: service times first, then errors, one draw each per request in order of arrival."""
@@ -213,3 +253,8 @@ class Plan(Struct, frozen=True):
     lasts: Seconds = Seconds(30)
     speed: float = 1.0
     drain: Seconds = Seconds(10)
+
+    @property
+    def every_route(self) -> tuple[Route, ...]:
+        """The routes, and those that doors make by naming their pool."""
+        return with_doors(self.routes, self.listeners)

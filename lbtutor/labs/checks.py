@@ -31,6 +31,7 @@ from lbtutor.core.events import (
     Picked,
     Queued,
     Rejected,
+    SessionLost,
 )
 from lbtutor.core.units import say_duration
 from lbtutor.labs.tally import Tally
@@ -41,7 +42,13 @@ from lbtutor.trace.words import counted
 Verdict = Literal["passed", "failed", "unknown"]
 
 _LATENCIES = ("mean", "p50", "p90", "p99", "max")
-_TALLIES = {"queued": "waited", "backed_off": "backed off", "moved": "went to another backend", "sticky": "sticky"}
+_TALLIES = {
+    "queued": "waited",
+    "backed_off": "backed off",
+    "moved": "went to another backend",
+    "sticky": "sticky",
+    "forgotten": "met a machine that did not know their session",
+}
 _MOMENTS = {"down": "believed down", "up": "believed up", "ejected": "ejected", "drained": "drained"}
 _SAMPLES_NEEDED = {"mean": 30, "p50": 10, "p90": 50, "p99": 500, "max": 1}
 """Answers without which a latency is unknown: about five beyond the percentile."""
@@ -139,6 +146,7 @@ class Expect(Struct, frozen=True, forbid_unknown_fields=True):
     backed_off: Count | None = None
     moved: Count | None = None
     sticky: Count | None = None
+    forgotten: Count | None = None
     picked: Picks | None = None
     status: Status | None = None
     share: Share | None = None
@@ -246,6 +254,9 @@ class Check:
                     self._count(event)
                     if isinstance(event, Rejected | Answered) or (isinstance(event, Finished) and event.final):
                         self._inside.discard(event.request)
+            case SessionLost():
+                if between is None or between[0] <= event.at < between[1]:
+                    self._count(event)
             case _:
                 self._metrics.take(event)
 

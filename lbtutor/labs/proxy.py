@@ -1,11 +1,12 @@
 """`Proxy`: the doors, routes and pools of a scenario file alone, in front of servers that are somebody's.
 
     file = read_proxy(path)              # refuses what only a lab can play
-    proxy = Proxy(file.plan)
+    proxy = Proxy(file.plan, path)
     proxy.serve(wishes, …)               # until it is told to stop
 
 It is a lab without machines, traffic, timeline and end, at the pace of the wall clock. Whoever wants its trace reads it
-in batches; with no reader not one event is made, which is the balancer at its fastest.
+in batches, and names the kinds of events that he wants; with no reader not one event is made, which is the balancer at
+its fastest. The file may be read again while it serves: all of it takes effect at once, or nothing changes.
 """
 
 from __future__ import annotations
@@ -13,35 +14,41 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import partial
 from ipaddress import ip_address
 from math import inf
 from pathlib import Path
 from queue import Empty, SimpleQueue
+from secrets import randbits
+from threading import Lock
 from typing import Literal
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from lbtutor.core import ConfigError, EnvironmentFault, Event, Plan, Seconds
-from lbtutor.core.events import ContractBroken, Ejected, HealthChanged, Joined, Missed, Readmitted
+from lbtutor.core.errors import LbtutorError
+from lbtutor.core.events import EVERYTHING
 from lbtutor.labs.reading import place
 from lbtutor.labs.scenario import Scenario, load_scenario
+from lbtutor.labs.watch import FileWatch
 from lbtutor.live.addresses import Address, Trust
+from lbtutor.live.doors import files_of
 from lbtutor.live.run import Ending, LiveRun
 from lbtutor.trace.feed import Feed
-from lbtutor.trace.narrate import Narrator
-from lbtutor.trace.words import counted
 
 Reader = Callable[[Sequence[Event]], None]
 """Takes the events since the last time, in order. May raise `OSError` or `EnvironmentFault`; it is then left out."""
 
-_Out = Literal["health", "ejection"]
-"""Why a member gets no requests."""
+Wish = Ending | Literal["reload", "reopen"]
+"""What an operator may want: an end, the file read again, the logs opened again."""
+
+Tell = Callable[[str], None]
+"""Says a sentence to the operator."""
 
 _LOOK_EVERY = 0.1
-"""Wall seconds between two looks at the trace."""
+"""Wall seconds between two looks at the trace, and at the file."""
 
 _IGNORED = {
     "traffic": "a proxy sends no requests of its own",
@@ -72,13 +79,24 @@ def read_proxy(path: Path) -> ProxyFile:
 
 
 def proxy_plan(scenario: Scenario) -> Plan:
-    """The scenario without machines, traffic and timeline; it lasts until it is stopped."""
-    return replace(scenario.plan(), machines=(), traffic=(), acts=(), lasts=Seconds(inf), speed=1.0)
+    """The scenario without machines, traffic and timeline; it lasts until it is stopped.
+
+    Its dice are nobody's to know, whatever the file's seed: the keys of signed cookies are drawn with them.
+    """
+    return replace(scenario.plan(seed=randbits(64)), machines=(), traffic=(), acts=(), lasts=Seconds(inf), speed=1.0)
 
 
 def open_doors(addresses: dict[str, str]) -> list[str]:
     """The names of the doors that others than this machine can reach."""
     return [name for name, text in addresses.items() if not ip_address(Address.parse(text, name).host).is_loopback]
+
+
+def warn_of_doors(addresses: dict[str, str]) -> list[str]:
+    """A sentence for each of those."""
+    return [
+        f"{name} listens on {addresses[name]}: whoever reaches this machine can use it"
+        for name in open_doors(addresses)
+    ]
 
 
 def _misfits(scenario: Scenario) -> Iterator[tuple[tuple[str | int, ...], str]]:
@@ -107,39 +125,51 @@ def _unreadable(read: Callable[[], object], *where: str | int) -> Iterator[tuple
 
 
 class Proxy:
-    """Serves a plan until it is stopped."""
+    """Serves a plan until it is stopped. `path` is the file that it came from, for those who want it read again."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, path: Path | None = None) -> None:
         self.run = LiveRun(plan)
-        self._plan = plan
-        self._readers: list[Reader] = []
+        self._path = path
+        self._feeds: dict[Reader, Feed] = {}
+        self._reopens: list[Callable[[], None]] = []
+        self._reloading = Lock()
+        self._watch = None if path is None else FileWatch(_files(path, plan))
+        self._began = datetime.now(UTC).timestamp()
+        self._mention: Tell = _nothing
+        self._complain: Tell = _nothing
 
     def __repr__(self) -> str:
-        return f"<Proxy {self.run!r} readers={len(self._readers)}>"
+        return f"<Proxy {self.run!r} readers={len(self._feeds)}>"
 
-    def read(self, reader: Reader) -> None:
-        """Let `reader` have the trace; before `serve`."""
-        self._readers.append(reader)
+    def read(self, reader: Reader, kinds: frozenset[type] = EVERYTHING) -> None:
+        """Let `reader` have the events of these kinds; before `serve`."""
+        self._feeds[reader] = self.run.feed(kinds=kinds)
+
+    def on_reopen(self, reopen: Callable[[], None]) -> None:
+        """Call this when the operator has moved the logs away. It may raise `EnvironmentFault`."""
+        self._reopens.append(reopen)
 
     def wall_time(self, at: float) -> str:
         """A moment of the trace as people write it: ISO 8601 in UTC, to the millisecond."""
-        moment = datetime.now(UTC) - timedelta(seconds=self.run.now - at)
+        moment = datetime.fromtimestamp(self._began + at, UTC)
         return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
     def serve(
         self,
-        wishes: SimpleQueue[Ending],
+        wishes: SimpleQueue[Wish],
         *,
         listening: Callable[[dict[str, str]], None],
-        mention: Callable[[str], None],
-        complain: Callable[[str], None],
+        mention: Tell,
+        complain: Tell,
+        watch: bool = False,
     ) -> Ending:
-        """Serve until a wish to end comes: requests under way may finish within `drain`. A second wish hurries.
+        """Serve until a wish to end comes: requests under way may finish within `drain`. A second one hurries.
 
-        `listening` is told the address of each door; `mention` what goes on, and `complain` what goes wrong. Returns
-        the first wish. Raises `EnvironmentFault` when a door cannot be opened, and whatever went wrong in the run.
+        `listening` is told the address of each door; `mention` what goes on, and `complain` what goes wrong. With
+        `watch`, the file is read again as soon as it has changed. Returns the first wish to end. Raises
+        `EnvironmentFault` when a door cannot be opened, and whatever went wrong in the run.
         """
-        feed = self.run.feed() if self._readers else Feed(1)
+        self._mention, self._complain = mention, complain
         heard: list[Ending] = []
         endings: list[Future[None]] = []
         troubled = False
@@ -149,85 +179,106 @@ class Proxy:
                 listening(self.run.addresses)
                 while not self.run.ended.is_set():
                     for wish in _next(wishes):
-                        heard.append(wish)
-                        endings.append(aside.submit(self.run.stop, wish))
-                        mention(self._farewell(len(heard)))
+                        if wish == "reload" or wish == "reopen":
+                            self._look_after(wish)
+                        else:
+                            heard.append(wish)
+                            endings.append(aside.submit(self.run.stop, wish))
+                            mention(self._farewell(len(heard)))
                     if self.run.trouble and not troubled:
                         troubled = True
                         complain(f"a bug in lbtutor, and it serves on: {self.run.trouble}")
-                    self._pass_on(feed.drain(), complain)
-                self._pass_on(feed.drain(), complain)
+                    if watch and not heard and self._watch is not None and self._watch.changed():
+                        self._look_after("reload")
+                    self._pass_on()
+                self._pass_on()
             finally:
                 self.run.stop()
         for ending in endings:
             ending.result()
         return heard[0]
 
+    def reload(self) -> str:
+        """Read the file again and go on with what it says; tells, in words, what is different.
+
+        Raises `ConfigError` when it cannot be used, `EnvironmentFault` when an address cannot be had, and everything
+        is then as it was. May be called from any thread; the operator hears of it in any case.
+        """
+        with self._reloading:
+            try:
+                said = self._read_again()
+            except LbtutorError as error:
+                self._complain(f"not reloaded, and nothing has changed: {error}")
+                raise
+            self._mention(said)
+            return said
+
+    def _read_again(self) -> str:
+        if self._path is None or self._watch is None:
+            raise EnvironmentFault("there is no file to read again")
+        before = self._watch.look()
+        doors = self.run.addresses
+        try:
+            file = read_proxy(self._path)
+            changes = self.run.reconfigure(file.plan)
+            self._watch.follow(_files(self._path, file.plan), before)
+        except OSError as error:
+            raise ConfigError(f"{self._path}: cannot be read: {error.strerror}") from error
+        self._tell_of_doors(doors)
+        for warning in file.warnings:
+            self._mention(warning)
+        return f"reloaded {self._path}: {changes}"
+
+    def _tell_of_doors(self, before: dict[str, str]) -> None:
+        now = self.run.addresses
+        new = {name: address for name, address in now.items() if before.get(name) != address}
+        for name, address in new.items():
+            self._mention(f"{name} listens on {address}")
+        for sentence in warn_of_doors(new):
+            self._mention(sentence)
+
+    def _look_after(self, wish: Literal["reload", "reopen"]) -> None:
+        """What the operator asked for without waiting for an answer."""
+        for reopen in self._reopens if wish == "reopen" else ():
+            try:
+                reopen()
+            except EnvironmentFault as error:
+                self._complain(f"{error}; the old file is written on")
+        if wish == "reload":
+            with suppress(LbtutorError):  # it was told
+                self.reload()
+
     def _farewell(self, times: int) -> str:
         if times > 1:
             return "told again to stop: what is under way is cut off"
-        return f"told to stop: no new connections, and what is under way has at most {self._plan.drain} to end"
+        drain = self.run.plan.drain
+        return f"told to stop: no new connections, and what is under way has at most {drain} to end"
 
-    def _pass_on(self, batch: Sequence[Event], complain: Callable[[str], None]) -> None:
+    def _pass_on(self) -> None:
         """Hand the trace to its readers. One that cannot take it is left out: nobody's log stops a balancer."""
-        for reader in tuple(self._readers) if batch else ():
+        self._began = datetime.now(UTC).timestamp() - self.run.now  # somebody may have set the clock
+        for reader, feed in tuple(self._feeds.items()):
+            batch = feed.drain()
             try:
-                reader(batch)
+                if batch:
+                    reader(batch)
             except (OSError, EnvironmentFault) as error:
-                self._readers.remove(reader)
-                complain(f"{error}; it gets no more of the trace, and the proxy serves on")
+                del self._feeds[reader]
+                self.run.unfeed(feed)
+                self._complain(f"{error}; it gets no more of the trace, and the proxy serves on")
 
 
-def _next(wishes: SimpleQueue[Ending]) -> Iterator[Ending]:
+def _files(path: Path, plan: Plan) -> list[Path]:
+    """Everything that a configuration is read from."""
+    doors = [Path(file) for door in plan.listeners for file in files_of(door)]
+    return [path, *doors, *(Path(pool.tls.ca) for pool in plan.pools if pool.tls is not None and pool.tls.ca)]
+
+
+def _next(wishes: SimpleQueue[Wish]) -> Iterator[Wish]:
     """The next wish, if one comes before it is time to look again."""
     with suppress(Empty):
         yield wishes.get(timeout=_LOOK_EVERY)
 
 
-class Herald:
-    """Tells the operator what changes in the service, and leaves out the requests themselves.
-
-        web/b is down: 3 probes in a row failed, the last with: connection refused
-        pool web is down: none of its 2 backends is available, so requests are answered 503
-
-    A fold over the trace; `take` answers the sentences that an event is worth.
-    """
-
-    def __init__(self, plan: Plan, *, ascii: bool = False) -> None:  # noqa: A002 - the word that everybody uses
-        self._narrator = Narrator(ascii, backends_qualified=True)
-        self._fails_open = {pool.name for pool in plan.pools if pool.all_down == "fail_open"}
-        self._out: dict[str, dict[str, set[_Out]]] = {pool.name: {} for pool in plan.pools}
-        self._down: set[str] = set()
-
-    def __repr__(self) -> str:
-        return f"<Herald {', '.join(sorted(self._down)) or 'nothing'} down>"
-
-    def take(self, event: Event) -> list[str]:
-        """The sentences for the operator, mostly none."""
-        match event:
-            case Joined(weight=weight) if weight > 0:
-                self._out[event.pool][event.backend] = set() if event.health == "up" else {"health"}
-            case HealthChanged():
-                return self._changed(event, "health", is_out=event.now != "up")
-            case Ejected() | Readmitted():
-                return self._changed(event, "ejection", is_out=isinstance(event, Ejected))
-            case ContractBroken() | Missed():
-                return [self._narrator.say(event)]
-        return []
-
-    def _changed(self, event: HealthChanged | Ejected | Readmitted, why: _Out, *, is_out: bool) -> list[str]:
-        reasons = self._out[event.pool].get(event.backend, set())
-        (reasons.add if is_out else reasons.discard)(why)
-        return [self._narrator.say(event), *self._judge(event.pool)]
-
-    def _judge(self, pool: str) -> Iterator[str]:
-        """What a change of one member means to its pool, if anything."""
-        members = self._out[pool]
-        available = sum(not reasons for reasons in members.values())
-        if not available and pool not in self._down:
-            self._down.add(pool)
-            so = "all of them get requests" if pool in self._fails_open else "requests are answered 503"
-            yield f"pool {pool} is down: none of its {counted(len(members), 'backend')} is available, so {so}"
-        elif available and pool in self._down:
-            self._down.remove(pool)
-            yield f"pool {pool} is up again with {available} of its {counted(len(members), 'backend')}"
+def _nothing(text: str) -> None:
+    """Nobody is told."""

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections import Counter
 
-from lbtutor.core.events import Answered, Arrived, BackedOff, Event, Finished, Picked, Queued, Rejected
+from lbtutor.core.events import Answered, Arrived, BackedOff, Event, Finished, Picked, Queued, Rejected, SessionLost
 
 
 class Tally:
-    """Counts by name; all are of requests that were told to it from their `Arrived` on."""
+    """Counts by name; all but `forgotten` are of requests that were told to it from their `Arrived` on."""
 
     def __init__(self) -> None:
         self.picked: Counter[str] = Counter()
@@ -27,6 +27,8 @@ class Tally:
         """Requests that went to another backend of a pool than the request before of the same client."""
         self.sticky = 0
         """Requests that went where their client had been before, because it had been there."""
+        self.forgotten = 0
+        """Visits whose session the machine did not know."""
         self._clients: dict[int, str] = {}
         self._homes: dict[tuple[str, str], str] = {}
 
@@ -44,6 +46,8 @@ class Tally:
                 self.backed_off += 1
             case Picked():
                 self._count(event)
+            case SessionLost():
+                self.forgotten += 1
             case Finished(final=True) | Rejected() | Answered():
                 self.status[event.status] += 1
                 self._clients.pop(event.request, None)

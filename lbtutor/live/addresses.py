@@ -58,7 +58,7 @@ class Trust:
         client = peer
         for address in reversed(forwarded_for.split(",")):
             address = address.strip()
-            if not _is_address(address):
+            if not is_address(address):
                 break
             client = address
             if not self.believes(address):
@@ -66,10 +66,11 @@ class Trust:
         return client
 
     def _believes(self, address: str) -> bool:
-        return _is_address(address) and any(ip_address(address) in network for network in self._networks)
+        return is_address(address) and any(ip_address(address) in network for network in self._networks)
 
 
-def _is_address(text: str) -> bool:
+def is_address(text: str) -> bool:
+    """Whether it is an IPv4 or IPv6 address, and not a name."""
     try:
         ip_address(text)
     except ValueError:

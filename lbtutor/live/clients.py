@@ -1,51 +1,80 @@
-"""Lab clients: open loop, each with an address of its own.
+"""Lab clients: open loop, each with an address and a memory of its own.
 
 Every request is sent at its scenario time, whether or not earlier ones were answered: that is what a crowd does, and
-what shows queues as they are (closed-loop clients wait politely and hide them). A client keeps its connections and
-opens another when all are busy, as browsers do.
+what shows queues as they are (closed-loop clients wait politely and hide them). What a client does depends on the door
+it goes to and on its traffic rule:
+
+    http         a request on a connection that is open and idle, or on a new one when all are busy, as browsers do
+    tcp          a request on a connection of its own: behind such a door, connections are what is balanced
+    udp          a datagram, and an echo of it is awaited (`lbtutor.live.echo`)
+    websocket    a conversation on a connection of its own (`lbtutor.live.talk`)
+
+What the balancer never saw is not in the trace: what a client could not do, it complains about.
 """
 
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections import Counter, OrderedDict, defaultdict
-from collections.abc import Iterator, Mapping
-from functools import lru_cache
-from typing import Any, Literal, cast
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Literal, TypeVar, cast
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
-from lbtutor.core.workload import Arrival, client_address
+from lbtutor.core.cookies import Jars
+from lbtutor.core.listening import ListenerConfig
+from lbtutor.core.workload import Arrival, Plan, Traffic, arrivals, client_address
+from lbtutor.live import proxy_protocol
 from lbtutor.live.addresses import Address, cause_of
 from lbtutor.live.clock import Clock
+from lbtutor.live.echo import Askers
+from lbtutor.live.talk import Talker
 
 MOST_IDLE = 128
 """Open connections that the crowd keeps while nobody uses them; beyond that, the one unused longest is closed."""
 
 _WITH_BODY = ("POST", "PUT", "PATCH")
 
+_Connection = TypeVar("_Connection", "Caller", Talker)
+_Key = tuple[int, str, str]
+
 
 class Clients:
-    """The crowd: sends every arrival when it is due, and reads the answers."""
+    """The crowd: sends every arrival of `plan` when it is due, and reads the answers.
+
+    `doors` tells where each listener is, `mode` how clients get addresses of their own. `contexts` holds, for the
+    listeners that speak TLS, what their clients believe. `epoch` is the wall time of scenario time 0, for cookies.
+    """
 
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
         clock: Clock,
-        arrivals: Iterator[Arrival],
+        plan: Plan,
         doors: Mapping[str, Address],
         mode: Literal["loopback", "header"],
+        contexts: Mapping[str, ssl.SSLContext] | None = None,
+        epoch: float = 0.0,
     ) -> None:
         self.waiting = 0
         self.complaints: Counter[str] = Counter()
+        self.messages: Counter[str] = Counter()
+        """What was said in conversations: `sent`, `echoed`, and `lost`, of which the sender knows that it came to
+        nothing."""
+        self.clock = clock
+        self.connections: set[Caller | Talker] = set()
         self._loop = loop
-        self._clock = clock
-        self._arrivals: Iterator[Arrival] | None = arrivals
+        self._arrivals: Iterator[Arrival] | None = arrivals(plan.traffic, plan.seed, plan.lasts)
         self._doors = doors
         self._mode = mode
-        self._idle: defaultdict[tuple[int, str], list[Caller]] = defaultdict(list)
+        self._contexts = contexts or {}
+        listeners = {listener.name: listener for listener in plan.listeners}
+        self._manners = [Manner(rule, listeners[rule.to]) for rule in plan.traffic]
+        self._jars = Jars(epoch)
+        self._idle: defaultdict[_Key, list[Caller]] = defaultdict(list)
         self._longest_idle: OrderedDict[Caller, None] = OrderedDict()
-        self.connections: set[Caller] = set()
+        self._askers = Askers(loop, clock, doors, self)
         self._tasks: set[asyncio.Task[None]] = set()
 
     def __repr__(self) -> str:
@@ -62,73 +91,183 @@ class Clients:
     def close(self) -> None:
         """Go home, without waiting for answers."""
         self.stop()
+        self._askers.close()
         for task in self._tasks:
             task.cancel()
-        for caller in list(self.connections):
-            caller.transport.abort()
+        for connection in list(self.connections):
+            connection.transport.abort()
 
     def _await_arrival(self) -> None:
         arrival = next(self._arrivals, None) if self._arrivals is not None else None
         if arrival is not None:
-            self._clock.call_at(arrival.at, lambda: self._arrive(arrival))
+            self.clock.call_at(arrival.at, lambda: self._arrive(arrival))
 
     def _arrive(self, arrival: Arrival) -> None:
         if self._arrivals is None:
             return
         self._await_arrival()
         self.waiting += 1
-        idle = self._idle[arrival.client, arrival.to]
+        manner = self._manners[arrival.rule]
+        caller = None if manner.alone else self._idle_caller(arrival)
+        if caller is not None:
+            caller.send(arrival)
+            return
+        task = self._loop.create_task(manner.meet(self, arrival))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _idle_caller(self, arrival: Arrival) -> Caller | None:
+        idle = self._idle[_key(arrival)]
         while idle:
             caller = idle.pop()
             del self._longest_idle[caller]
             if not caller.transport.is_closing():
-                caller.send(arrival)
-                return
-        task = self._loop.create_task(self._call(arrival))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+                return caller
+        return None
 
-    async def _call(self, arrival: Arrival) -> None:
-        host, port = self._doors[arrival.to]
-        source = (client_address(arrival.client), 0) if self._mode == "loopback" else None
-        try:
-            _, caller = await self._loop.create_connection(lambda: Caller(self), host, port, local_addr=source)
-        except OSError as error:
-            self.gave_up(f"no connection to {arrival.to}: {cause_of(error)}")
-        else:
+    # -- what they do ---------------------------------------------------------------------------------------------
+
+    async def call(self, arrival: Arrival) -> None:
+        """Send a request on a new connection."""
+        caller = await self._connect(arrival, lambda: Caller(self))
+        if caller is not None:
             caller.send(arrival)
+
+    async def talk(self, arrival: Arrival) -> None:
+        """Open a conversation."""
+        manner = self._manners[arrival.rule]
+        assert manner.rule.websocket is not None, "only rules that say so"
+        about = manner.rule.websocket
+        talker = await self._connect(arrival, lambda: Talker(self, arrival, about))
+        if talker is not None:
+            talker.begin(manner.fields(self._said(arrival), self._shown(arrival)))
+
+    async def ask(self, arrival: Arrival) -> None:
+        """Send a datagram."""
+        source = client_address(arrival.client) if self._mode == "loopback" else ""
+        await self._askers.ask(arrival.to, arrival.client, source)
+
+    async def _connect(self, arrival: Arrival, make: Callable[[], _Connection]) -> _Connection | None:
+        """A new connection, or None and a complaint."""
+        try:
+            return await self._connection(arrival, make)
+        except OSError as error:
+            because = f"TLS: {error.reason}" if isinstance(error, ssl.SSLError) else cause_of(error)
+            self.gave_up(f"no connection to {arrival.to}: {because}")
+            return None
+
+    async def _connection(self, arrival: Arrival, make: Callable[[], _Connection]) -> _Connection:
+        manner, door = self._manners[arrival.rule], self._doors[arrival.to]
+        source = (client_address(arrival.client), 0) if self._mode == "loopback" else None
+        transport, connection = await self._loop.create_connection(make, *door, local_addr=source)
+        if manner.announced:
+            port = transport.get_extra_info("sockname")[1]
+            transport.write(proxy_protocol.header("v1", Address(client_address(arrival.client), port), door))
+        context = self._contexts.get(arrival.to)
+        if context is not None:
+            name = arrival.host or "localhost"
+            secured = await self._loop.start_tls(transport, connection, context, server_hostname=name)
+            connection.transport = cast(asyncio.Transport, secured)
+        return connection
+
+    # -- what they say and hear -----------------------------------------------------------------------------------
 
     def request_bytes(self, arrival: Arrival) -> bytes:
         """The request as it is sent."""
-        said = client_address(arrival.client) if self._mode == "header" else ""
-        return _request(arrival.method, arrival.host, arrival.path, said)
+        return self._manners[arrival.rule].request(self._said(arrival), self._shown(arrival))
 
-    def answered(self, caller: Caller, arrival: Arrival) -> None:
-        """A whole answer came; the connection may be used again."""
+    def _said(self, arrival: Arrival) -> str:
+        """What a client must say of its address, because its connection does not show it."""
+        return client_address(arrival.client) if self._mode == "header" else ""
+
+    def _shown(self, arrival: Arrival) -> str:
+        """The cookies that go with the request."""
+        if not self._jars or not self._manners[arrival.rule].rule.cookies:
+            return ""
+        secure = arrival.to in self._contexts
+        return self._jars.show(arrival.client, arrival.host, arrival.path, self.clock.now, secure=secure)
+
+    def given(self, arrival: Arrival, cookie: str) -> None:
+        """An answer brought a cookie."""
+        if self._manners[arrival.rule].rule.cookies:
+            self._jars.take(arrival.client, arrival.host, arrival.path, cookie, self.clock.now)
+
+    def answered(self) -> None:
+        """It went as it should."""
         self.waiting -= 1
-        if not caller.transport.is_closing():
-            caller.kept_for = (arrival.client, arrival.to)
-            self._idle[caller.kept_for].append(caller)
-            self._longest_idle[caller] = None
-            if len(self._longest_idle) > MOST_IDLE:
-                oldest = next(iter(self._longest_idle))
-                self._keep_no_longer(oldest)
-                oldest.transport.close()
 
     def gave_up(self, because: str) -> None:
         """No answer, or no whole one; the trace has the balancer's side of it."""
         self.waiting -= 1
         self.complaints[because] += 1
 
-    def forget(self, caller: Caller) -> None:
+    # -- their connections ----------------------------------------------------------------------------------------
+
+    def keep(self, caller: Caller, arrival: Arrival) -> None:
+        """That connection may be used again."""
+        caller.kept_for = _key(arrival)
+        self._idle[caller.kept_for].append(caller)
+        self._longest_idle[caller] = None
+        if len(self._longest_idle) > MOST_IDLE:
+            oldest = next(iter(self._longest_idle))
+            self._keep_no_longer(oldest)
+            oldest.transport.close()
+
+    def remember(self, connection: Caller | Talker) -> None:
+        """That connection is open."""
+        self.connections.add(connection)
+
+    def forget(self, connection: Caller | Talker) -> None:
         """That connection is gone."""
-        self.connections.discard(caller)
-        if caller in self._longest_idle:
-            self._keep_no_longer(caller)
+        self.connections.discard(connection)
+        if connection in self._longest_idle:
+            self._keep_no_longer(cast(Caller, connection))
 
     def _keep_no_longer(self, caller: Caller) -> None:
         del self._longest_idle[caller]
         self._idle[caller.kept_for].remove(caller)
+
+
+def _key(arrival: Arrival) -> _Key:
+    """Whose connection may carry that request: the same client's, to the same door, for the same host."""
+    return arrival.client, arrival.to, arrival.host
+
+
+class Manner:
+    """How the clients of one traffic rule go about it, given the door that they go to."""
+
+    def __init__(self, rule: Traffic, door: ListenerConfig) -> None:
+        self.rule = rule
+        self.alone = door.mode != "http" or rule.websocket is not None
+        self.announced = door.accept_proxy
+        self.meet = Clients.ask if door.mode == "udp" else Clients.talk if rule.websocket is not None else Clients.call
+        self._own = {name: value for name, value in rule.header.items() if name.lower() != "cookie"}
+        self._cookie = rule.fields.get("cookie", "")
+        about = {"Host": rule.host, **self._own}
+        if self.alone:
+            about["Connection"] = "close"
+        if rule.method in _WITH_BODY:
+            about["Content-Length"] = "0"
+        lines = [f"{rule.method} {rule.path} HTTP/1.1", *(f"{name}: {value}" for name, value in about.items())]
+        self._head = "".join(f"{line}\r\n" for line in lines).encode("latin-1", "replace")
+
+    def __repr__(self) -> str:
+        return f"<Manner {self.rule.method} {self.rule.path} at {self.rule.to}>"
+
+    def request(self, said: str, cookies: str) -> bytes:
+        """A request, where the client says who it is, or nothing, and shows its cookies."""
+        fields = self._particular(said, cookies)
+        lines = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
+        return b"%b%b\r\n" % (self._head, lines.encode("latin-1", "replace"))
+
+    def fields(self, said: str, cookies: str) -> dict[str, str]:
+        """The fields of a handshake, without those of WebSocket itself."""
+        return {"Host": self.rule.host, **self._own, **self._particular(said, cookies)}
+
+    def _particular(self, said: str, cookies: str) -> dict[str, str]:
+        """The fields that differ from client to client."""
+        shown = "; ".join(filter(None, (self._cookie, cookies)))
+        return {name: value for name, value in (("X-Forwarded-For", said), ("Cookie", shown)) if value}
 
 
 class Caller(asyncio.Protocol):
@@ -139,7 +278,7 @@ class Caller(asyncio.Protocol):
     transport: asyncio.Transport
 
     def __init__(self, clients: Clients) -> None:
-        self.kept_for: tuple[int, str] = (0, "")
+        self.kept_for: _Key = (0, "", "")
         self._clients = clients
         self._parser: Any = HttpResponseParser(self)
         self._arrival: Arrival | None = None
@@ -150,7 +289,7 @@ class Caller(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
-        self._clients.connections.add(self)
+        self._clients.remember(self)
 
     def send(self, arrival: Arrival) -> None:
         """Send this request."""
@@ -162,6 +301,10 @@ class Caller(asyncio.Protocol):
             self._parser.feed_data(data)
         except (HttpParserError, HttpParserUpgrade):
             self.transport.abort()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self._arrival is not None and name.lower() == b"set-cookie":
+            self._clients.given(self._arrival, value.decode("latin-1"))
 
     def on_headers_complete(self) -> None:
         self._keep_alive = self._parser.should_keep_alive()
@@ -175,20 +318,16 @@ class Caller(asyncio.Protocol):
 
     def _answered(self) -> None:
         arrival, self._arrival = self._arrival, None
-        if arrival is not None:
-            if not self._keep_alive:
-                self.transport.close()
-            self._clients.answered(self, arrival)
+        if arrival is None:
+            return
+        self._clients.answered()
+        if not self._keep_alive:
+            self.transport.close()
+        elif not self.transport.is_closing():
+            self._clients.keep(self, arrival)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._parser = None
         self._clients.forget(self)
         if self._arrival is not None:
             self._clients.gave_up("the connection was closed before the answer was complete")
-
-
-@lru_cache(maxsize=1024)
-def _request(method: str, host: str, path: str, client: str) -> bytes:
-    length = "Content-Length: 0\r\n" if method in _WITH_BODY else ""
-    said = f"X-Forwarded-For: {client}\r\n" if client else ""
-    return f"{method} {path} HTTP/1.1\r\nHost: {host}\r\n{said}{length}\r\n".encode("latin-1", "replace")

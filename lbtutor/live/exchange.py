@@ -2,29 +2,38 @@
 
     fresh ──begin──▶ under way ──▶ over
                       │    ▲
-                      └────┘ another attempt, for as long as nothing was sent
+                      └────┘ another attempt, for as long as the client was sent nothing
 
 It stands between a client's connection and a backend's, and belongs to neither: a backend may be replaced under it by
-another attempt. Bytes of the body wait here until there is somebody to send them to, and only then.
+another attempt, at once or after a wait. Bytes of the body wait here until there is somebody to send them to. Those of
+a request that may be sent twice are kept beyond that, up to `MOST_KEPT` of them: a body is sent again whole or not at
+all.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lbtutor.core.messages import Answer, Forward, Outcome, OutcomeKind, Reject, Request
-from lbtutor.live.heads import AnswerHead, HeadFields, RequestHead, own_answer, whole_answer
+from lbtutor.core.messages import Answer, Forward, Outcome, OutcomeKind, Reject, Request, Wait
+from lbtutor.core.retry import IDEMPOTENT
+from lbtutor.live.heads import (
+    VIA,
+    AnswerHead,
+    Fields,
+    HeadFields,
+    Refusal,
+    RequestHead,
+    own_answer,
+    trailers,
+    whole_answer,
+)
 
 if TYPE_CHECKING:
     from lbtutor.live.l7 import ClientConnection
     from lbtutor.live.upstream import Dial, UpstreamConnection
 
-LAST_CHUNK = b"0\r\n\r\n"
-
-_REPEATABLE = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})
-"""Idempotent methods (RFC 9110, section 9.2.2)."""
-
-_CANCELLED = Outcome.failed("cancelled")
+MOST_KEPT = 65_536
+"""Bytes of a body that are kept after they were sent, in case that they must be sent again."""
 
 
 class Exchange:
@@ -34,8 +43,10 @@ class Exchange:
         "_body",
         "_body_ended",
         "_client",
+        "_forward",
         "_head",
         "_rechunks",
+        "_sent",
         "_status",
         "_unframed",
         "carrier",
@@ -44,9 +55,13 @@ class Exchange:
         "first_chunk_seen",
         "held",
         "id",
+        "name",
         "over",
+        "trailers",
         "under_way",
     )
+
+    _forward: Forward
 
     def __init__(self, client: ClientConnection, head: RequestHead) -> None:
         self._client = client
@@ -54,6 +69,7 @@ class Exchange:
         self._body: list[bytes] = []
         self._body_ended = False
         self._rechunks = False
+        self._sent: bytes | None = b""
         self._status = 0
         self._unframed = False
         self.carrier: UpstreamConnection | Dial | None = None
@@ -62,7 +78,9 @@ class Exchange:
         self.first_chunk_seen = False
         self.held = 0
         self.id = 0
+        self.name = b""
         self.over = False
+        self.trailers = b""
         self.under_way = False
 
     def __repr__(self) -> str:
@@ -85,7 +103,8 @@ class Exchange:
         client, head = self._client, self._head
         shell = client.front.shell
         self.id = shell.next_id()
-        address = client.address_of(head)
+        self.name = client.introduction.request_id(head, b"%b-%d" % (client.front.run, self.id))
+        address = client.introduction.client(head)
         request = Request(
             self.id,
             shell.clock.now,
@@ -97,6 +116,7 @@ class Exchange:
             head.path,
             HeadFields(head.fields),
             client.front.config.name,
+            client.server_name,
         )
         decision = shell.arrive(request)
         self.under_way = True
@@ -105,7 +125,18 @@ class Exchange:
         elif isinstance(decision, Answer):
             self._answer_as_told(decision)
         elif isinstance(decision, Reject):
-            self._answer_ourselves(decision.status, decision.reason)
+            self.turn_away(decision)
+        else:
+            shell.wait_for(self)
+
+    @property
+    def is_chunked(self) -> bool:
+        """How long the body is, nobody knows before its end."""
+        return self._head.chunked
+
+    def take_trailers(self, fields: Fields) -> None:
+        """Fields came behind the body."""
+        self.trailers = trailers(fields, self._head.named)
 
     def take_in(self, data: bytes) -> None:
         """More of the body came."""
@@ -114,7 +145,10 @@ class Exchange:
 
     def head_for_backend(self) -> bytes:
         """The head as the backend gets it."""
-        return self._head.for_backend(self._client.said_of_client(self._head))
+        head = self._head
+        said = self._client.introduction.fields(head)
+        said = b"%bX-Request-Id: %b\r\n%b" % (said, self.name, VIA[head.version])
+        return head.for_backend(said, self._forward.own_cookie)
 
     def body_for_backend(self) -> bytes:
         """What waits of the body, framed as the head says; it is gone from here."""
@@ -123,10 +157,25 @@ class Exchange:
         data = b"".join(self._body)
         self._body.clear()
         self.held = 0
+        self._keep(data)
         if not self._head.chunked:
             return data
         ends, self._body_ended = self.complete and not self._body_ended, self.complete
-        return b"%b%b" % (_chunk(data) if data else b"", LAST_CHUNK if ends else b"")
+        return b"%b%b" % (_chunk(data) if data else b"", _last_chunk(self.trailers) if ends else b"")
+
+    def _keep(self, data: bytes) -> None:
+        """Keep what is sent while it may have to be sent again; once some of it is gone, the rest is of no use."""
+        if data and self._sent is not None:
+            keeps = self._head.method in IDEMPOTENT and self._client.front.upstreams.of(self._forward.backend).retries
+            self._sent = self._sent + data if keeps and len(self._sent) + len(data) <= MOST_KEPT else None
+
+    def _rewind(self) -> None:
+        """What was sent waits to be sent again."""
+        if self._sent:
+            self._body.insert(0, self._sent)
+            self.held += len(self._sent)
+            self._sent = b""
+        self._body_ended = False
 
     @property
     def is_last(self) -> bool:
@@ -150,30 +199,65 @@ class Exchange:
     # -- attempts -------------------------------------------------------------------------------------------------
 
     def _attempt(self, forward: Forward) -> None:
+        self._forward = forward
         self._client.front.upstreams.of(forward.backend).carry(self)
+
+    def go_on(self, forward: Forward) -> None:
+        """What it waited for is there: a free backend, or the time of the next try."""
+        self._rewind()
+        self._attempt(forward)
+        self.pace()
+
+    def turn_away(self, reject: Reject) -> None:
+        """The balancer sends it to nobody."""
+        self._answer_ourselves(reject.status, reject.reason)
 
     def failed(self, kind: OutcomeKind) -> None:
         """The attempt came to nothing: try elsewhere if the balancer says so, or tell the client."""
-        self.carrier = None
         outcome = Outcome.failed(kind, self._status or None)
-        again = self._client.front.shell.finish(self.id, outcome)
-        if again is not None:
-            self._attempt(again)
-        elif self._status:
+        if self._is_tried_again(outcome):
+            return
+        if self._status:
             self._cut_off()
         else:
             self._answer_ourselves(outcome.status, outcome.says)
 
+    def cut(self) -> None:
+        """The balancer wants this attempt to end now: its backend's drain is over."""
+        self._let_go()
+        self.failed("cut" if self._status else "closed")
+
+    def wants_again(self, status: int) -> bool:
+        """Would the balancer rather try elsewhere than pass on an answer of this status?"""
+        return self._client.front.shell.wants_again(self.id, Outcome.answered(status), self._sent is not None)
+
+    def try_again(self, status: int) -> None:
+        """Try elsewhere; an answer of this status came, and nobody is to see it."""
+        outcome = Outcome.answered(status)
+        if not self._is_tried_again(outcome):
+            self._answer_ourselves(status, outcome.says)
+
+    def _is_tried_again(self, outcome: Outcome) -> bool:
+        """Finish the attempt; whether there is, or will be, another."""
+        shell = self._client.front.shell
+        self.carrier = None
+        again = shell.finish(self.id, outcome, repeatable=self._sent is not None)
+        if isinstance(again, Forward):
+            self.go_on(again)
+        elif isinstance(again, Wait):
+            shell.wait_for(self)
+        return again is not None
+
     @property
     def is_repeatable(self) -> bool:
         """Sending it a second time does no harm, and can still be done."""
-        return not self._head.has_body and self._head.method in _REPEATABLE
+        return not self._head.has_body and self._head.method in IDEMPOTENT
 
     def cancel(self) -> None:
         """The client has gone: let go of the backend."""
         if self.under_way and not self.over:
             self._let_go()
-            self._client.front.shell.finish(self.id, _CANCELLED)
+            self._client.front.shell.leave(self)
         self.over = True
 
     def _let_go(self) -> None:
@@ -220,28 +304,39 @@ class Exchange:
         client, request = self._client, self._head
         self._status = head.status
         has_body = not (head.bodiless or self.for_head)
-        about = b"\r\n"
+        about = b"X-Request-Id: %b\r\n\r\n" % self.name
         if head.chunked or (has_body and not head.has_length):
             if request.version == "1.1":
-                about = b"Transfer-Encoding: chunked\r\n\r\n"
+                about = b"Transfer-Encoding: chunked\r\n" + about
                 self._rechunks = has_body
             else:  # HTTP/1.0 knows one other way to end a body
                 self._unframed = has_body
         self.closes = self._unframed or not (request.keep_alive and self.complete) or client.front.draining
+        if self._forward.set_cookie:
+            about = self._cookie_field + about
         if self.closes:
             about = b"Connection: close\r\n" + about
         elif request.version != "1.1":
             about = b"Connection: keep-alive\r\n" + about
         return head.for_client(about)
 
+    @property
+    def _cookie_field(self) -> bytes:
+        """The balancer's own cookie for this client, if there is anything to set."""
+        cookie = self._forward.set_cookie
+        return b"Set-Cookie: %b\r\n" % cookie.encode("latin-1", "replace") if cookie else b""
+
+    def switch_to(self, head: AnswerHead) -> None:
+        """The backend switches protocols, which only a `Handshake` asks for."""
+        raise Refusal(502, "switched protocols without being asked to")
+
     def frame(self, data: bytes) -> bytes:
         """Bytes of the answer's body as the client gets them."""
         return _chunk(data) if self._rechunks else data
 
-    @property
-    def end(self) -> bytes:
-        """What ends the answer's body."""
-        return LAST_CHUNK if self._rechunks else b""
+    def end(self, trailers: bytes = b"") -> bytes:
+        """What ends the answer's body; only one in chunks has room for trailer fields."""
+        return _last_chunk(trailers) if self._rechunks else b""
 
     def answered(self) -> None:
         """The whole answer has been passed on."""
@@ -274,5 +369,46 @@ class Exchange:
         self._client.advance()
 
 
+class Unheard(Exchange):
+    """In the place of an exchange that is tried elsewhere: hears out the answer, unless that is long, so that the
+    connection can be used again."""
+
+    __slots__ = ("_heard",)
+
+    def __init__(self, exchange: Exchange) -> None:
+        super().__init__(exchange._client, exchange._head)
+        self.complete = exchange.complete
+        self._heard = 0
+
+    @property
+    def answering(self) -> bool:
+        return True
+
+    def frame(self, data: bytes) -> bytes:
+        self._heard += len(data)
+        if self._heard > MOST_KEPT or not self.complete:
+            raise Refusal(502, "an answer too long to be heard out")
+        return b""
+
+    def write(self, data: bytes) -> None:
+        """Nobody listens."""
+
+    def pace(self) -> None:
+        """Nobody waits."""
+
+    def answered(self) -> None:
+        """The attempt was finished before."""
+
+    def failed(self, kind: OutcomeKind) -> None:
+        """It does not matter any more."""
+
+    def client_is_late(self, connection: UpstreamConnection) -> bool:
+        return False
+
+
 def _chunk(data: bytes) -> bytes:
     return b"%x\r\n%b\r\n" % (len(data), data)
+
+
+def _last_chunk(trailers: bytes) -> bytes:
+    return b"0\r\n%b\r\n" % trailers

@@ -16,6 +16,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Iterator
+from math import inf
+from secrets import token_hex
 from typing import Any, cast
 
 from httptools import HttpParserCallbackError, HttpParserError, HttpParserUpgrade, HttpRequestParser
@@ -24,10 +27,16 @@ from lbtutor.core.listening import ListenerConfig
 from lbtutor.live.addresses import Trust
 from lbtutor.live.clock import Alarm
 from lbtutor.live.exchange import Exchange
+from lbtutor.live.forwarding import Introduction
 from lbtutor.live.heads import Fields, Refusal, RequestHead, check_size, own_answer
+from lbtutor.live.proxy_protocol import ProxyError, parse
 from lbtutor.live.server import reset
 from lbtutor.live.shell import Shell
+from lbtutor.live.tunnel import Handshake
 from lbtutor.live.upstream import HIGH_WATER, Upstreams
+
+LEAST_PIECE = 256
+"""Bytes of a body, or its end, that must come within each `body_timeout`: a trickle is not a body."""
 
 LINGER = 2.0
 """Scenario seconds for a client that still sends to hear why it should not, before its connection is closed."""
@@ -41,19 +50,35 @@ class Front:
         self.shell = shell
         self.upstreams = upstreams
         self.trust = Trust(config.trusted_proxies, of=f"listener {config.name}")
+        self.run = token_hex(6).encode()
+        """What tells the names of this run's requests from those of others."""
+        self.most_body_bytes = inf if config.max_body_bytes is None else config.max_body_bytes
+        self.most_connections = inf if config.max_connections is None else config.max_connections
         self.connections: set[ClientConnection] = set()
         self.draining = False
+        """Each answer from here on is the last on its connection, and says so."""
+        self.closing = False
+        """Connections that have nothing under way are closed."""
 
     def __repr__(self) -> str:
         return f"<Front {self.config.name} connections={len(self.connections)}>"
 
+    @property
+    def guests(self) -> Iterator[Exchange]:
+        """The requests that are under way."""
+        return (guest for connection in self.connections if (guest := connection.guest) is not None)
+
     def connection(self) -> ClientConnection:
         """The protocol for a connection that was accepted."""
-        return ClientConnection(self)
+        return AnnouncedConnection(self) if self.config.accept_proxy else ClientConnection(self)
+
+    def retire(self) -> None:
+        """Each connection closes with its next answer; one that is idle may wait for that as long as ever."""
+        self.draining = True
 
     def drain(self) -> None:
         """Each connection closes when its requests are over; those that have none, now."""
-        self.draining = True
+        self.draining = self.closing = True
         for connection in list(self.connections):
             connection.finish_soon()
 
@@ -69,25 +94,33 @@ class ClientConnection(asyncio.Protocol):
     __slots__ = (
         "_advancing",
         "_alarm",
+        "_begun",
+        "_body_room",
         "_deaf",
         "_fields",
-        "_forwarding",
         "_in_head",
+        "_last",
         "_last_words",
         "_leaving",
         "_parser",
-        "_peer",
+        "_piece",
+        "_read",
         "_reading",
         "_reading_paused",
         "_requests",
+        "_seen",
+        "_switching",
         "_target",
-        "_trusted",
         "_unsettled",
         "choked",
         "front",
+        "introduction",
+        "server_name",
         "transport",
     )
 
+    introduction: Introduction
+    server_name: str
     transport: asyncio.Transport
 
     def __init__(self, front: Front) -> None:
@@ -97,8 +130,15 @@ class ClientConnection(asyncio.Protocol):
         self._parser: Any = HttpRequestParser(self)
         self._requests: deque[Exchange] = deque()
         self._reading: Exchange | None = None
+        self._switching: Handshake | None = None
         self._target = b""
         self._fields: Fields = []
+        self._last: RequestHead | None = None
+        self._body_room = inf
+        self._begun = False
+        self._piece = 0
+        self._read = b""
+        self._seen = 0
         self._unsettled = 0
         self._in_head = True
         self._reading_paused = False
@@ -106,45 +146,42 @@ class ClientConnection(asyncio.Protocol):
         self._deaf = False
         self._leaving = False
         self._last_words: Refusal | None = None
-        self._trusted = False
-        self._peer = ""
-        self._forwarding = b""
 
     def __repr__(self) -> str:
-        return f"<ClientConnection {self._peer} {list(self._requests)}>"
+        return f"<ClientConnection {list(self._requests)}>"
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         front = self.front
         self.transport = cast(asyncio.Transport, transport)
         self.transport.set_write_buffer_limits(HIGH_WATER)
         peer = transport.get_extra_info("peername")
-        self._peer = peer[0] if peer else "unknown"
-        self._trusted = front.trust.believes(self._peer)
-        self._forwarding = _forwarding(self._peer.encode(), b"http")
+        self.introduce(peer[0] if peer else "unknown")
+        self.server_name = transport.get_extra_info("server_name", "")
         self._alarm.set(front.shell.clock.now + front.config.head_timeout)
         front.connections.add(self)
+        if len(front.connections) > front.most_connections:
+            self._say_last_words(Refusal(503, "too many connections"), linger=False)
 
-    # -- who it is ------------------------------------------------------------------------------------------------
+    @property
+    def guest(self) -> Exchange | None:
+        """The request that is under way, if any is."""
+        first = self._requests[0] if self._requests else None
+        return first if first is not None and first.under_way and not first.over else None
 
-    def address_of(self, head: RequestHead) -> str:
-        """The client that sent this request: the peer, or whom a trusted peer names."""
-        if not (self._trusted and head.forwarded_for):
-            return self._peer
-        return self.front.trust.client(self._peer, b",".join(head.forwarded_for).decode("latin-1"))
-
-    def said_of_client(self, head: RequestHead) -> bytes:
-        """The forwarding fields for the backend, and the end of its head."""
-        if not self._trusted:
-            return self._forwarding
-        chain = b", ".join([*head.forwarded_for, self._peer.encode()])
-        return _forwarding(chain, head.forwarded_proto or b"http")
+    def introduce(self, peer: str) -> None:
+        """From here on this is who is at the other end."""
+        encrypted = self.transport.get_extra_info("sslcontext") is not None
+        self.introduction = Introduction(peer, "https" if encrypted else "http", self.front.trust)
 
     # -- reading --------------------------------------------------------------------------------------------------
 
     def data_received(self, data: bytes) -> None:
         if self._deaf:
+            self._keep(data)
             return
         self._unsettled += len(data)
+        self._read = self._read + data if self._begun else data
+        self._seen = 0 if self._reading is None else 1  # what begins in a body does not begin with a head
         try:
             while data:
                 data = self._parse(data)
@@ -154,39 +191,87 @@ class ClientConnection(asyncio.Protocol):
             self._refuse(error.__context__)
         except HttpParserError as error:
             self._refuse(Refusal(400, str(error)))
+        if self._begun:
+            self._read = self._read[self._seen :]
+            if len(self._target) > self.front.config.max_line_bytes:
+                self._refuse(Refusal(414, "the first line is too long"))
         if self._unsettled > self.front.config.max_header_bytes:
             self._refuse(Refusal(431, "the head is too long"))
         self.advance()
 
     def _parse(self, data: bytes) -> bytes:
-        """Parse it all, or up to the end of a request to switch protocols, which is taken as if it had not asked."""
+        """Parse it all, or up to the end of a request to switch protocols; the rest is kept, if it may be granted."""
         try:
             self._parser.feed_data(data)
         except HttpParserUpgrade as switch:
-            return data[switch.args[0] :]
+            rest = data[switch.args[0] :]
+            if self._switching is None:
+                return rest
+            self._deaf = True
+            self._switching.beside = rest
         return b""
+
+    def _keep(self, data: bytes) -> None:
+        """What it means is not known before it is known whether protocols are switched."""
+        if self._switching is not None:
+            self._switching.beside += data
+            self.pace()
+
+    def stay(self, beside: bytes) -> None:
+        """Protocols are not switched after all: what came beside the request is HTTP, as the request was."""
+        self._switching = None
+        if not self._leaving:
+            self._deaf = False
+            if beside:
+                self.data_received(beside)
+
+    def lend(self) -> None:
+        """The protocol is another from here on; this one hears only of the end."""
+        self._alarm.clear()
+        if self._reading_paused and not self.transport.is_closing():
+            self.transport.resume_reading()
+
+    def on_message_begin(self) -> None:
+        self._begun = True
 
     def on_url(self, target: bytes) -> None:
         self._target += target
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if self._reading is None:  # trailers are dropped
-            self._fields.append((name, value))
+        self._fields.append((name, value))
 
     def on_headers_complete(self) -> None:
-        parser, target, fields = self._parser, self._target, self._fields
-        self._target, self._fields = b"", []
-        if self._unsettled > self.front.config.max_header_bytes:
-            check_size(target, fields, self.front.config.max_header_bytes)
+        fields, self._fields = self._fields, []
+        last = self._last
+        if last is not None and fields == last.fields and not self._seen and self._read.startswith(last.line):
+            head, self._seen = last, len(last.line)  # clients repeat themselves
+        else:
+            head = self._understand(fields)
+        self._target = b""
+        self._unsettled = 0
+        self._begun = self._in_head = False
+        if head.upgrade:
+            self._reading = self._switching = Handshake(self, head)
+        else:
+            self._reading = Exchange(self, head)
+        self._requests.append(self._reading)
+
+    def _understand(self, fields: Fields) -> RequestHead:
+        parser = self._parser
         head = RequestHead(
-            parser.get_method(), target, parser.get_http_version(), fields, keep_alive=parser.should_keep_alive()
+            parser.get_method(), self._target, parser.get_http_version(), fields, keep_alive=parser.should_keep_alive()
         )
+        self._check_head(head.line, fields)
         if head.has_body and parser.should_upgrade():
             raise Refusal(501, "a request to switch protocols has no body here")
-        self._unsettled = 0
-        self._in_head = False
-        self._reading = Exchange(self, head)
-        self._requests.append(self._reading)
+        if head.upgrade and not parser.should_upgrade():
+            raise Refusal(400, "an Upgrade that can be read in two ways")
+        if head.has_body:
+            self._body_room = self.front.most_body_bytes - (head.length or 0)
+            self._check_room()
+            self._piece = LEAST_PIECE
+        self._last = None if head.has_body or head.upgrade else head
+        return head
 
     def on_chunk_header(self) -> None:
         self._unsettled = 0
@@ -195,14 +280,49 @@ class ClientConnection(asyncio.Protocol):
 
     def on_body(self, data: bytes) -> None:
         self._unsettled = 0
-        if self._reading is not None:
-            self._reading.take_in(data)
+        self._piece += len(data)
+        exchange = self._reading
+        if exchange is not None:
+            if exchange.is_chunked:
+                self._body_room -= len(data)
+                self._check_room()
+            exchange.take_in(data)
 
     def on_message_complete(self) -> None:
-        exchange, self._reading = self._reading, None
         self._unsettled = 0
+        exchange = self._reading
         if exchange is not None:
+            if self._fields:
+                self._take_trailers(exchange)
             exchange.complete = True
+            self._reading = None
+
+    def _take_trailers(self, exchange: Exchange) -> None:
+        config, fields = self.front.config, self._fields
+        self._fields = []
+        check_size(b"", fields, config.max_header_bytes)
+        if len(fields) > config.max_headers:
+            raise Refusal(431, "too many trailer fields")
+        exchange.take_trailers(fields)
+
+    def _check_head(self, line: bytes, fields: Fields) -> None:
+        """The first line came just so, since llhttp also takes it with more spaces, or in RTSP and ICE; and nothing is
+        longer than it may be."""
+        config, read = self.front.config, self._read
+        place = read.find(line, self._seen)
+        if place < 0:
+            raise Refusal(400, "a first line that is not method, target and version with one space between them")
+        self._seen = end = place + len(line)
+        if len(line) - 2 > config.max_line_bytes:
+            raise Refusal(414, "the first line is too long")
+        if len(fields) > config.max_headers:
+            raise Refusal(431, "too many fields")
+        if len(read) > config.max_header_bytes < read.find(b"\r\n\r\n", end - 2) + 4 - place:
+            raise Refusal(431, "the head is too long")
+
+    def _check_room(self) -> None:
+        if self._body_room < 0:
+            raise Refusal(413, f"the body has more than {self.front.config.max_body_bytes} bytes")
 
     def _refuse(self, refusal: Refusal) -> None:
         """Hear no more. Say why, when the requests before are over, unless the last one said that nothing follows."""
@@ -253,20 +373,24 @@ class ClientConnection(asyncio.Protocol):
         elif requests:
             if self._reading is None:
                 self._alarm.clear()
-            else:
-                self._alarm.set(front.shell.clock.now + front.config.idle_timeout)
+            elif self._piece >= LEAST_PIECE or not self._alarm.is_set:
+                self._await_piece()
         elif self._last_words is not None:
             self._say_last_words(self._last_words)
             return
         elif not self._in_head:
-            self._in_head = self._unsettled > 0
+            self._in_head = self._begun or self._unsettled > 0
             patience = front.config.head_timeout if self._in_head else front.config.idle_timeout
             self._alarm.set(front.shell.clock.now + patience)
-            if front.draining and not self._in_head:
+            if front.closing and not self._in_head:
                 self._leave(linger=False)
                 return
         if requests or self._reading_paused:
             self.pace()
+
+    def _await_piece(self) -> None:
+        self._piece = 0
+        self._alarm.set(self.front.shell.clock.now + self.front.config.body_timeout)
 
     def pace(self) -> None:
         """Read on, or stop reading while what was read piles up."""
@@ -278,6 +402,8 @@ class ClientConnection(asyncio.Protocol):
                 self.transport.pause_reading()
             else:
                 self.transport.resume_reading()
+                if self._reading is not None:
+                    self._await_piece()  # while nobody read, nobody was late
 
     # -- answering ------------------------------------------------------------------------------------------------
 
@@ -306,7 +432,7 @@ class ClientConnection(asyncio.Protocol):
 
     def finish_soon(self) -> None:
         """Close as soon as nothing is under way; told when the door is closed."""
-        if not self._requests and not self._unsettled:
+        if not self._requests and not self._begun:
             self._leave(linger=False)
 
     def cut_off(self, *, abort: bool) -> None:
@@ -330,15 +456,15 @@ class ClientConnection(asyncio.Protocol):
         while self._requests:
             self._requests.popleft().cancel()
 
-    def _say_last_words(self, refusal: Refusal) -> None:
+    def _say_last_words(self, refusal: Refusal, *, linger: bool = True) -> None:
         self.write(own_answer(refusal.status, refusal.says, close=True))
-        self._leave(linger=True)
+        self._leave(linger=linger)
 
     def _leave(self, *, linger: bool) -> None:
         """Close when all is sent. A client that may still be sending is heard out first, unheeded (RFC 9112, 9.6)."""
         shell, patience = self.front.shell, float(self.front.config.idle_timeout)
         self._deaf = self._leaving = True
-        if not linger or self.transport.is_closing():
+        if not linger or self.transport.is_closing() or not self.transport.can_write_eof():
             self.transport.close()
         else:
             patience = min(patience, LINGER)
@@ -352,12 +478,39 @@ class ClientConnection(asyncio.Protocol):
             self.transport.abort()
         elif self._reading_paused:
             self._await_more()
-        elif self._requests or self._unsettled:
+        elif self._requests or self._begun:
             self._refuse(Refusal(408, "the request did not come in time"))
             self.advance()
         else:
-            self.transport.close()
+            self._leave(linger=False)
 
 
-def _forwarding(chain: bytes, proto: bytes) -> bytes:
-    return b"X-Forwarded-For: %b\r\nX-Forwarded-Proto: %b\r\n\r\n" % (chain, proto)
+class AnnouncedConnection(ClientConnection):
+    """A connection from a proxy, which says first for whom it speaks; whoever does not is hung up on."""
+
+    __slots__ = ("_announcement",)
+
+    def __init__(self, front: Front) -> None:
+        super().__init__(front)
+        self._announcement: bytes | None = b""
+
+    def data_received(self, data: bytes) -> None:
+        if self._announcement is not None and not self._leaving:
+            data = self._hear_announcement(self._announcement + data)
+        if data:
+            super().data_received(data)
+
+    def _hear_announcement(self, said: bytes) -> bytes:
+        """What follows the announcement; nothing before it is whole."""
+        try:
+            header = parse(said)
+        except ProxyError:
+            self.cut_off(abort=True)
+            return b""
+        if header is None:
+            self._announcement = said
+            return b""
+        self._announcement = None
+        if header.source is not None:
+            self.introduce(header.source.host)
+        return said[header.size :]

@@ -14,12 +14,15 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from math import inf
+from pathlib import Path
 from typing import Any, Literal
 
 from lbtutor.core.algorithms import Algorithm
+from lbtutor.core.errors import EnvironmentFault
 from lbtutor.core.events import (
+    EVERYTHING,
     Answered,
     Ejected,
     Ended,
@@ -37,7 +40,7 @@ from lbtutor.core.snapshot import PoolSnapshot
 from lbtutor.core.workload import Fault, Plan
 from lbtutor.live.clock import Clock
 from lbtutor.live.gate import Gate
-from lbtutor.live.stage import Stage
+from lbtutor.live.stage import Connections, Stage
 from lbtutor.trace.feed import Feed
 
 Ending = Literal["lasted", "interrupted", "stopped"]
@@ -61,7 +64,8 @@ class LiveRun:
         self._clock = Clock(plan.speed, paused=held)
         self._gate = Gate()
         self._gate.closed = held
-        self._feeds: tuple[Feed, ...] = ()
+        self._readers: dict[Feed, frozenset[type]] = {}
+        self._feeds_of: dict[type, tuple[Feed, ...]] = {}
         self._stage: Stage | None = None
         self._stepping = False
         self._because: Ending | None = None
@@ -128,8 +132,8 @@ class LiveRun:
         """Go on to the next event that a person sees, and pause right behind it. Does not wait for it."""
 
         def step() -> None:
-            self._listen()
             self._stepping = True
+            self._listen()
             self._release()
 
         self._gate.ask(step)
@@ -150,23 +154,47 @@ class LiveRun:
 
     # -- its events -----------------------------------------------------------------------------------------------
 
-    def feed(self, size: int = 65_536) -> Feed:
-        """A new reader of all events from here on."""
+    def feed(self, size: int = 65_536, kinds: frozenset[type] = EVERYTHING) -> Feed:
+        """A new reader of the events of these kinds from here on; what nobody reads is not even made.
+
+        `Why` is a kind too, the dearest: picks are told without their record unless somebody asks for it.
+        """
         feed = Feed(size)
 
         def add() -> None:
-            self._feeds = (*self._feeds, feed)
+            self._readers[feed] = kinds
             self._listen()
 
         self._gate.ask(add)
         return feed
 
+    def unfeed(self, feed: Feed) -> None:
+        """Nobody reads that one any more."""
+
+        def drop() -> None:
+            self._readers.pop(feed, None)
+            self._listen()
+
+        self._gate.ask(drop)
+
     def _listen(self) -> None:
+        self._feeds_of = {
+            kind: tuple(feed for feed, kinds in self._readers.items() if kind in kinds) for kind in EVERYTHING
+        }
         if self._stage is not None:
-            self._stage.listen(self._report)
+            self._stage.listen(*self._hearing())
+
+    def _hearing(self) -> tuple[Callable[[Event], None] | None, frozenset[type]]:
+        """Who hears of events, and of which kinds; a single reader of everything hears them at first hand."""
+        if self._stepping:
+            return self._report, EVERYTHING
+        kinds: frozenset[type] = frozenset().union(*self._readers.values())
+        if len(self._readers) == 1 and kinds == EVERYTHING:
+            return next(iter(self._readers)).write, kinds
+        return (self._report if kinds else None), kinds
 
     def _report(self, event: Event) -> None:
-        for feed in self._feeds:
+        for feed in self._feeds_of.get(type(event), ()):
             feed.write(event)
         if self._stepping and isinstance(event, _STEPS):
             self._hold()
@@ -185,14 +213,58 @@ class LiveRun:
 
         self._gate.ask(act)
 
+    def reconfigure(self, plan: Plan) -> str:
+        """Go on with the listeners, routes, pools and `drain` of `plan`, all at once; what is different, in words.
+
+        Nobody is cut off: connections that are open keep the rules under which they came. Raises `ConfigError` or
+        `EnvironmentFault` (a port in use, or the run is about to end); everything is then as it was.
+        """
+
+        def reconfigure() -> str:
+            if self._stage is None or self._because is not None or self.ended.is_set():
+                raise EnvironmentFault("it is ending, and takes no other configuration")
+            changes = self._stage.reconfigure(plan)
+            self._plan = self._stage.plan
+            self._tell_addresses(self._stage)
+            return changes
+
+        return self._gate.ask(reconfigure)
+
     def snapshot(self) -> tuple[PoolSnapshot, ...]:
         """The balancer's numbers at this moment; none before the start."""
         return self._gate.ask(lambda: () if self._stage is None else self._stage.shell.balancer.snapshot())
 
     @property
+    def plan(self) -> Plan:
+        """What it plays now."""
+        return self._gate.ask(lambda: self._plan)
+
+    @property
+    def is_ending(self) -> bool:
+        """It was told to end, or has lasted as long as it should: nothing new begins."""
+        return self._because is not None
+
+    @property
+    def connections(self) -> Connections:
+        """How many are open at this moment."""
+        return self._gate.ask(lambda: Connections({}, 0) if self._stage is None else self._stage.connections)
+
+    @property
     def complaints(self) -> Mapping[str, int]:
         """What lab clients could not do, and how often; the balancer never saw it, so it is not in the trace."""
         return self._gate.ask(lambda: {} if self._stage is None else self._stage.complaints)
+
+    @property
+    def messages(self) -> Mapping[str, int]:
+        """What lab clients said over WebSockets: how much was `sent` and `echoed`, and of how much nobody can tell
+        what became of it (`lost`)."""
+        return self._gate.ask(lambda: {} if self._stage is None else self._stage.messages)
+
+    @property
+    def authority(self) -> Path | None:
+        """The certificate of the lab's own authority (PEM), for `curl --cacert` and the like, until the run has ended;
+        None where nobody uses it."""
+        return self._gate.ask(lambda: None if self._stage is None else self._stage.authority.path)
 
     @property
     def most_buffered(self) -> int:
@@ -222,9 +294,10 @@ class LiveRun:
             self._gate.leave()
 
     async def _play_on(self, loop: asyncio.AbstractEventLoop) -> None:
-        report = self._report if self._feeds or self._stepping else None
-        stage = self._stage = Stage(self._plan, loop, self._clock, self._gate, report, self._algorithms)
-        self.addresses = {name: str(address) for name, address in stage.addresses.items()}
+        stage = self._stage = Stage(
+            self._plan, loop, self._clock, self._gate, *self._hearing(), algorithms=self._algorithms
+        )
+        self._tell_addresses(stage)
         self._clock.start(loop)
         stage.play()
         if self._plan.lasts < inf:
@@ -235,6 +308,9 @@ class LiveRun:
         await stage.drain(lambda: self._hurried)
         await stage.take_down()
         self._report(Ended(self._clock.now, self._because or "stopped"))
+
+    def _tell_addresses(self, stage: Stage) -> None:
+        self.addresses = {name: str(address) for name, address in stage.addresses.items()}
 
     def _end(self, because: Ending) -> None:
         if because == "lasted" and self._because is not None:

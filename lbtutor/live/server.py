@@ -82,33 +82,56 @@ def address_of(bound: socket.socket) -> Address:
 
 
 class Door:
-    """Accepts connections on a listening socket, and makes a protocol for each."""
+    """Accepts connections on a listening socket, and makes a protocol for each; with none given, once it is opened."""
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, listening: socket.socket, protocol: Callable[[], asyncio.Protocol]
+        self,
+        loop: asyncio.AbstractEventLoop,
+        listening: socket.socket,
+        protocol: Callable[[], asyncio.Protocol] | None = None,
     ) -> None:
+        self.address = address_of(listening)
         self._loop = loop
         self._socket = listening
-        self._protocol = protocol
         self._greetings: set[asyncio.Task[bool]] = set()
         self._rest: asyncio.TimerHandle | None = None
-        loop.add_reader(listening, self._accept)
+        self._accepts = False
+        self._closed = False
+        if protocol is not None:
+            self.open(protocol)
 
     def __repr__(self) -> str:
         return f"<Door {self._socket}>"
 
+    def open(self, protocol: Callable[[], asyncio.Protocol]) -> None:
+        """Accept connections; from here on those that come get this protocol, also if it was open before."""
+        self._protocol = protocol
+        if not self._accepts:
+            self._accepts = True
+            self._loop.add_reader(self._socket, self._accept)
+
+    def retire(self) -> None:
+        """Accept those who stand in the queue, and then no more."""
+        self._accept_waiting(BACKLOG)
+        self._shut()
+
     def close(self) -> None:
         """Accept no more; connections that nobody has greeted yet are closed. Asking twice is harmless."""
+        self._closed = True
+        self._shut()
+
+    def _shut(self) -> None:
         if self._socket.fileno() >= 0:
             self._loop.remove_reader(self._socket)
         if self._rest is not None:
             self._rest.cancel()
-        for greeting in self._greetings:
-            greeting.cancel()
         self._socket.close()
 
     def _accept(self) -> None:
-        for _ in range(ACCEPTS_A_ROUND):
+        self._accept_waiting(ACCEPTS_A_ROUND)
+
+    def _accept_waiting(self, most: int) -> None:
+        for _ in range(most):
             try:
                 accepted, _peer = self._socket.accept()
             except (BlockingIOError, InterruptedError):
@@ -125,11 +148,20 @@ class Door:
             greeting.add_done_callback(partial(self._greeted, accepted))
 
     async def _greet(self, accepted: socket.socket) -> bool:
+        """Not cancelled when the door is closed: a protocol that has heard of its connection must hear of its end."""
+        if self._closed:
+            return False
         try:
-            await self._loop.connect_accepted_socket(self._protocol, accepted)
+            transport, _protocol = await self._loop.connect_accepted_socket(self._protocol, accepted)
         except OSError:
             return False
+        self._admit(transport)
         return True
+
+    def _admit(self, transport: asyncio.Transport) -> None:
+        """Unless the door was closed while it came through."""
+        if self._closed:
+            transport.close()
 
     def _greeted(self, accepted: socket.socket, greeting: asyncio.Task[bool]) -> None:
         self._greetings.discard(greeting)

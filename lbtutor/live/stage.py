@@ -7,28 +7,36 @@ front of somebody's servers.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
+from datetime import UTC, datetime
 from random import Random
+from ssl import SSLContext
 from typing import Literal
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from lbtutor.core.algorithms import Algorithm
 from lbtutor.core.backend import Backend
 from lbtutor.core.balancer import Balancer
 from lbtutor.core.errors import ConfigError
 from lbtutor.core.events import Event, OriginChanged
-from lbtutor.core.listening import ListenerConfig
+from lbtutor.core.listening import BackendTls, ListenerConfig, Tls
 from lbtutor.core.messages import Add, BackendConfig, Command, Remove
-from lbtutor.core.workload import Act, Fault, Plan, arrivals
+from lbtutor.core.workload import Act, Fault, Plan
 from lbtutor.live.addresses import Address, client_address_mode
+from lbtutor.live.authority import Authority
+from lbtutor.live.changes import what_changed
 from lbtutor.live.clients import Clients
 from lbtutor.live.clock import Clock
+from lbtutor.live.doors import Doors
 from lbtutor.live.gate import Gate
-from lbtutor.live.l7 import Front
 from lbtutor.live.origin import Origin
 from lbtutor.live.probes import Prober
-from lbtutor.live.server import Door, address_of, listening_socket
 from lbtutor.live.shell import Shell
+from lbtutor.live.store import Stores
+from lbtutor.live.tls import Beliefs, Expected, believing
 from lbtutor.live.upstream import Upstreams
 
 Report = Callable[[Event], None]
@@ -38,6 +46,13 @@ _POLL = 0.005
 
 _FEWEST_ROUNDS, _MOST_ROUNDS = 3, 1000
 """Rounds of the event loop after which closed connections are gone: nearly all after a few, and surely after many."""
+
+
+class Connections(Struct, frozen=True):
+    """Open connections: those of clients by listener, and those to backends, idle ones too."""
+
+    of_clients: Mapping[str, int]
+    to_backends: int
 
 
 class Stage:
@@ -53,32 +68,40 @@ class Stage:
         clock: Clock,
         gate: Gate,
         report: Report | None,
+        kinds: frozenset[type] | None,
         algorithms: Mapping[str, Algorithm] | None,
     ) -> None:
-        self._plan = plan
+        self.plan = plan
         self._report = report
+        self._kinds = kinds
         self._over = False
         self._mode = client_address_mode()
         with ExitStack() as undo:
-            self._origins = _origins(plan, loop, clock, undo)
-            self._check_places()
-            sockets = {}
-            for config in plan.listeners:
-                of = f"listener {config.name}"
-                sockets[config.name] = undo.enter_context(listening_socket(Address.parse(config.at, of), of))
+            self._stores = Stores(loop)
+            undo.callback(self._stores.close)
+            self.authority = Authority(_names_in(plan))
+            undo.callback(self.authority.close)
+            self._beliefs = Beliefs(plan.pools, self.authority)
+            self._origins = self._machines(plan, loop, clock, undo)
+            self._check_places(plan)
             rng = Random(f"{plan.seed}/balancer")
-            balancer = Balancer(plan.pools, plan.routes, rng=rng, report=report, algorithms=algorithms)
+            epoch = datetime.now(UTC).timestamp() // 1  # cookies are dated in whole seconds, and so is the simulator's 0
+            balancer = Balancer(
+                plan.pools, plan.every_route, rng=rng, report=report, kinds=kinds, algorithms=algorithms, epoch=epoch
+            )
             self.shell = Shell(loop, clock, gate, balancer)
-            self._upstreams = Upstreams(self.shell, plan.pools, self._locate)
-            self._fronts = [Front(self._trusting(config), self.shell, self._upstreams) for config in plan.listeners]
-            self.addresses = {name: address_of(listening) for name, listening in sockets.items()}
-            self._clients = self._crowd()
+            self._upstreams = Upstreams(self.shell, plan.pools, self._locate, self._expect)
+            self.doors = Doors(self.shell, self._upstreams, self.authority, self._tell)
+            self.shell.guests = self.doors.guests
+            opening = self.doors.prepare(map(self._trusting, plan.listeners))
+            undo.callback(opening.abandon)
+            self._clients = self._crowd(opening.addresses, epoch)
             undo.pop_all()
-        self._doors = [Door(loop, sockets[front.config.name], front.connection) for front in self._fronts]
-        self._prober = Prober(self.shell, self._locate)
+        self.doors.commit(opening)
+        self._prober = Prober(self.shell, self._locate, self._expect)
 
     def __repr__(self) -> str:
-        return f"<Stage {self._plan.title!r} {self.shell!r}>"
+        return f"<Stage {self.plan.title!r} {self.shell!r}>"
 
     # -- what there is --------------------------------------------------------------------------------------------
 
@@ -87,18 +110,37 @@ class Stage:
         """What lab clients could not do, and how often."""
         return dict(self._clients.complaints)
 
-    def listen(self, report: Report) -> None:
-        """From here on, somebody listens."""
+    @property
+    def messages(self) -> Mapping[str, int]:
+        """What lab clients said in conversations: `sent`, `echoed` and `lost`."""
+        return dict(self._clients.messages)
+
+    @property
+    def addresses(self) -> dict[str, Address]:
+        """Where each listener is bound."""
+        return self.doors.addresses
+
+    @property
+    def connections(self) -> Connections:
+        """How many are open at this moment."""
+        return Connections(self.doors.connections, len(self._upstreams.connections))
+
+    def listen(self, report: Report | None, kinds: frozenset[type] | None) -> None:
+        """From here on, tell `report` events of these kinds (None: of all)."""
         self._report = report
-        self.shell.balancer.report_to(report)
+        self._kinds = kinds
+        self.shell.balancer.report_to(report, kinds)
 
     def _locate(self, backend: Backend) -> Address:
         if backend.address:
             return Address.parse(backend.address, f"backend {backend.pool}/{backend.name}")
         return self._origins[backend.pool, backend.name].address
 
-    def _check_places(self) -> None:
-        for pool in self._plan.pools:
+    def _expect(self, backend: Backend) -> Expected | None:
+        return self._beliefs.about(backend.pool, backend.address, self._locate(backend).host)
+
+    def _check_places(self, plan: Plan) -> None:
+        for pool in plan.pools:
             for backend in pool.backends:
                 self._check_place(pool.name, backend)
 
@@ -111,27 +153,44 @@ class Stage:
 
     def _trusting(self, config: ListenerConfig) -> ListenerConfig:
         """Lab clients that say who they are in a header are believed."""
-        if self._mode == "loopback" or not self._plan.traffic:
+        if self._mode == "loopback" or not self.plan.traffic:
             return config
         trusted = (*config.trusted_proxies, "127.0.0.1")
-        return ListenerConfig(
-            config.name, config.at, trusted, config.head_timeout, config.idle_timeout, config.max_header_bytes
-        )
+        return replace(config, trusted_proxies=trusted)
 
-    def _crowd(self) -> Clients:
-        plan = self._plan
+    def _crowd(self, addresses: Mapping[str, Address], epoch: float) -> Clients:
+        plan = self.plan
         for rule in plan.traffic:
-            if rule.to not in self.addresses:
-                raise ConfigError(f"traffic goes to listener {rule.to!r}; there is {', '.join(self.addresses)}")
-        stream = arrivals(plan.traffic, plan.seed, plan.lasts)
-        return Clients(self.shell.loop, self.shell.clock, stream, self.addresses, self._mode)
+            if rule.to not in addresses:
+                raise ConfigError(f"traffic goes to listener {rule.to!r}; there is {', '.join(addresses)}")
+        contexts = {
+            listener.name: _believing(listener.tls, self.authority)
+            for listener in plan.listeners
+            if listener.tls is not None and plan.traffic
+        }
+        return Clients(self.shell.loop, self.shell.clock, plan, addresses, self._mode, contexts, epoch)
+
+    def _machines(
+        self, plan: Plan, loop: asyncio.AbstractEventLoop, clock: Clock, undo: ExitStack
+    ) -> dict[tuple[str, str], Origin]:
+        origins = {}
+        for config in plan.machines:
+            origin = Origin(config, plan, loop, clock, self._stores.of(config), self._tell, self.authority)
+            undo.callback(origin.close)
+            origins[config.pool, config.name] = origin
+        return origins
+
+    def _tell(self, event: Event) -> None:
+        """Tell what the balancer does not know."""
+        if self._report is not None and (self._kinds is None or type(event) in self._kinds):
+            self._report(event)
 
     # -- what happens ---------------------------------------------------------------------------------------------
 
     def play(self) -> None:
         """Let it begin."""
-        for act in self._plan.acts:
-            if act.at < self._plan.lasts:
+        for act in self.plan.acts:
+            if act.at < self.plan.lasts:
                 self._await_act(act)
         self._clients.start()
         self._prober.await_next()
@@ -151,14 +210,34 @@ class Stage:
         else:
             self._command(what)
 
+    def reconfigure(self, plan: Plan) -> str:
+        """Go on with the doors, routes and pools of `plan`; what is different, in words.
+
+        Raises `ConfigError` or `EnvironmentFault`, and everything is then as it was.
+        """
+        after = replace(self.plan, listeners=plan.listeners, routes=plan.routes, pools=plan.pools, drain=plan.drain)
+        self._check_places(after)
+        beliefs = Beliefs(after.pools, self.authority)
+        beliefs.remember(self._beliefs)
+        with ExitStack() as undo:
+            opening = self.doors.prepare(map(self._trusting, after.listeners))
+            undo.callback(opening.abandon)
+            self.shell.reconfigure(after.pools, after.every_route)
+            undo.pop_all()
+        self._beliefs = beliefs
+        self._upstreams.reconfigure(after.pools, self.shell.balancer.has)
+        self.doors.commit(opening)
+        self._prober.await_next()
+        before, self.plan = self.plan, after
+        return what_changed(before, after)
+
     def _befall(self, fault: Fault, by: Literal["timeline", "hand"]) -> None:
         origin = self._origins.get((fault.pool, fault.backend))
         if origin is None:
             known = ", ".join(one.name for one in self._origins.values()) or "none"
             raise ConfigError(f"{fault.kind}: there is no machine {fault.pool}/{fault.backend}; known: {known}")
-        if self._report is not None:
-            now = self.shell.clock.now
-            self._report(OriginChanged(now, fault.pool, fault.backend, fault.kind, fault.amount, by))
+        now = self.shell.clock.now
+        self._tell(OriginChanged(now, fault.pool, fault.backend, fault.kind, fault.amount, by))
         origin.befall(fault)
 
     def _command(self, command: Command) -> None:
@@ -180,33 +259,29 @@ class Stage:
     async def drain(self, is_hurried: Callable[[], bool]) -> None:
         """Let what is under way end, for as long as the plan allows and nobody hurries."""
         clock = self.shell.clock
-        until = clock.now + self._plan.drain
+        until = clock.now + self.plan.drain
 
         def has_time() -> bool:
             return clock.now < until and not is_hurried()
 
         while self._clients.waiting and has_time():
             await asyncio.sleep(_POLL)
-        for door in self._doors:
-            door.close()
-        for front in self._fronts:
-            front.drain()
-        while any(front.connections for front in self._fronts) and has_time():
+        self.doors.drain()
+        while self.doors.busy and has_time():
             await asyncio.sleep(_POLL)
 
     async def take_down(self) -> None:
         """Close everything that is open; requests still under way end as cancelled."""
         self._prober.close()
-        for door in self._doors:
-            door.close()
-        for front in self._fronts:
-            front.abort()
-        await _gone(lambda: any(front.connections for front in self._fronts))
+        self.doors.abort()
+        await _gone(lambda: self.doors.busy)
         self._clients.close()
         for connection in list(self._upstreams.connections):
             connection.drop()
         for origin in self._origins.values():
             origin.close()
+        self._stores.close()
+        self.authority.close()
         await _gone(
             lambda: bool(
                 self._clients.connections
@@ -216,21 +291,25 @@ class Stage:
         )
 
 
+def _names_in(plan: Plan) -> Iterator[str]:
+    """The names under which lab clients and routes know what stands here."""
+    for route in plan.routes:
+        yield from filter(None, (route.host, route.sni))
+    for traffic in plan.traffic:
+        yield traffic.host.rpartition(":")[0] or traffic.host
+    for pool in plan.pools:
+        if pool.tls is not None and pool.tls.name:
+            yield pool.tls.name
+
+
+def _believing(door: Tls, authority: Authority) -> SSLContext:
+    """What lab clients believe: the lab's authority, and anybody at doors with certificates of somebody else's."""
+    return believing(BackendTls(verify=not door.certificates), "lab clients", authority)
+
+
 async def _gone(anybody: Callable[[], bool]) -> None:
     """A closed transport says so a round or two of the loop later."""
     for rounds in range(_MOST_ROUNDS):
         if rounds >= _FEWEST_ROUNDS and not anybody():
             return
         await asyncio.sleep(0)
-
-
-def _origins(
-    plan: Plan, loop: asyncio.AbstractEventLoop, clock: Clock, undo: ExitStack
-) -> dict[tuple[str, str], Origin]:
-    probe_paths = {pool.name: pool.health.path for pool in plan.pools if pool.health is not None}
-    origins = {}
-    for config in plan.machines:
-        origin = Origin(config, plan.seed, loop, clock, probe_paths.get(config.pool, "/health"))
-        undo.callback(origin.close)
-        origins[config.pool, config.name] = origin
-    return origins

@@ -14,20 +14,25 @@ from __future__ import annotations
 
 import asyncio
 import errno
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from math import inf
+from ssl import SSLError
 from typing import Any, cast
 
 from httptools import HttpParserCallbackError, HttpParserError, HttpParserUpgrade, HttpResponseParser
+from msgspec.structs import replace
 
 from lbtutor.core.backend import Backend
 from lbtutor.core.messages import OutcomeKind
 from lbtutor.core.pool import PoolConfig
 from lbtutor.live.addresses import Address
 from lbtutor.live.clock import Alarm
-from lbtutor.live.exchange import Exchange
-from lbtutor.live.heads import AnswerHead, Fields, Refusal, check_size
+from lbtutor.live.exchange import Exchange, Unheard
+from lbtutor.live.heads import AnswerHead, Fields, Refusal, check_size, trailers
+from lbtutor.live.secured import connect
 from lbtutor.live.shell import Shell
+from lbtutor.live.tls import Expected
+from lbtutor.live.tunnel import Handshake
 
 IDLE_TIMEOUT = 60.0
 """Scenario seconds after which an idle connection is closed (NGINX `keepalive_timeout`)."""
@@ -41,14 +46,20 @@ HIGH_WATER = 65_536
 MOST_HEAD_BYTES = 65_536
 """The longest head of an answer."""
 
+_BEGINNING = b"HTTP/1."
+
 Locate = Callable[[Backend], Address]
 """Where a backend is now; raises `ConfigError` when it is nowhere."""
+
+Expect = Callable[[Backend], Expected | None]
+"""Whom to expect there, if what is sent there is encrypted."""
 
 
 class Upstreams:
     """The backends as places to connect to."""
 
-    def __init__(self, shell: Shell, pools: Iterable[PoolConfig], locate: Locate) -> None:
+    def __init__(self, shell: Shell, pools: Iterable[PoolConfig], locate: Locate, expect: Expect) -> None:
+        self._expect = expect
         self._shell = shell
         self._pools = {pool.name: pool for pool in pools}
         self._locate = locate
@@ -59,9 +70,26 @@ class Upstreams:
         """The way to `backend`."""
         upstream = self._upstreams.get(backend)
         if upstream is None:
-            upstream = Upstream(self._shell, backend, self._pools[backend.pool], self._locate, self.connections)
+            expected = self._expect(backend)
+            pool = self._pools[backend.pool]
+            upstream = Upstream(self._shell, backend, pool, self._locate, expected, self.connections)
             self._upstreams[backend] = upstream
         return upstream
+
+    def reconfigure(self, pools: Sequence[PoolConfig], is_member: Callable[[Backend], bool]) -> None:
+        """These are the pools now: connections to backends that left, or are to be dealt with otherwise, are not kept.
+
+        Pools that are no more are remembered, because their last requests may still be tried elsewhere.
+        """
+        same = {pool.name for pool in pools if self._deals_alike(pool)}
+        self._pools.update((pool.name, pool) for pool in pools)
+        for backend in [known for known in self._upstreams if known.pool not in same or not is_member(known)]:
+            self._upstreams.pop(backend).retire()
+
+    def _deals_alike(self, pool: PoolConfig) -> bool:
+        """With the members that stay; certificates may be others under the same name."""
+        was = self._pools.get(pool.name)
+        return was is not None and pool.tls is None and replace(was, backends=()) == replace(pool, backends=())
 
     def forget(self, pool: str, name: str) -> None:
         """That backend has left: close its idle connections, and keep no others."""
@@ -78,25 +106,49 @@ class Upstream:
         backend: Backend,
         pool: PoolConfig,
         locate: Locate,
+        expected: Expected | None,
         connections: set[UpstreamConnection],
     ) -> None:
+        self.expected = expected
         self.shell = shell
         self.backend = backend
         self.connect_timeout = pool.connect_timeout
+        self.send_proxy = pool.send_proxy
         self.response_timeout = pool.response_timeout
+        self.retries = pool.retry.attempts > 1
+        self.retried = frozenset(int(what) for what in pool.retry.on if what.isdigit() and self.retries)
         self.resends = bool(backend.address)
         self.idle_timeout = IDLE_TIMEOUT if backend.address else inf
         self.retired = False
         self.idle: list[UpstreamConnection] = []
         self.connections = connections
         self._locate = locate
+        self._place = locate(backend) if backend.address else None
 
     def __repr__(self) -> str:
         return f"<Upstream {self.backend.name} idle={len(self.idle)}>"
 
     @property
     def address(self) -> Address:
-        return self._locate(self.backend)
+        """Where it is; a machine of the lab may come back elsewhere."""
+        return self._place or self._locate(self.backend)
+
+    async def connect(
+        self, protocol: Callable[[], asyncio.Protocol], *, ahead: bytes = b"", encrypted: bool = True
+    ) -> OutcomeKind | None:
+        """Open a connection for that protocol; None, or how it failed.
+
+        `ahead` is sent before all else, TLS too. It is not `encrypted` again where the client's TLS is passed through.
+        """
+        try:
+            await connect(self.shell.loop, protocol, self.address, self.expected if encrypted else None, ahead)
+        except SSLError:
+            return "untrusted"
+        except OSError as error:
+            return "unreachable" if error.errno == errno.ETIMEDOUT else "refused"
+        except UnicodeError:  # a name that cannot be looked up
+            return "refused"
+        return None
 
     def carry(self, exchange: Exchange) -> None:
         """Send on a connection that is open, or open one."""
@@ -155,14 +207,9 @@ class Dial:
         self._task.cancel()
 
     async def _connect(self) -> None:
-        upstream = self._upstream
-        try:
-            host, port = upstream.address
-            await upstream.shell.loop.create_connection(lambda: UpstreamConnection(upstream, self), host, port)
-        except OSError as error:
-            self._fail("unreachable" if error.errno == errno.ETIMEDOUT else "refused")
-        except UnicodeError:  # a name that cannot be looked up
-            self._fail("refused")
+        failure = await self._upstream.connect(lambda: UpstreamConnection(self._upstream, self))
+        if failure is not None:
+            self._fail(failure)
 
     def _time_out(self) -> None:
         exchange, self._exchange = self._exchange, None
@@ -256,6 +303,12 @@ class UpstreamConnection(asyncio.Protocol):
                 self.transport.resume_reading()
                 self._be_patient()
 
+    def lend(self) -> None:
+        """The protocol is another from here on; this one hears only of the end."""
+        self.hold(held=False)
+        self._exchange = None
+        self._alarm.clear()
+
     def drop(self) -> None:
         """Nobody wants the answer any more; the connection is of no use in the middle of one."""
         self._exchange = None
@@ -281,6 +334,9 @@ class UpstreamConnection(asyncio.Protocol):
             self.transport.abort()  # nobody asked, so it is no answer
             return
         self._maybe_stale = False
+        if not self._unsettled and self._answer is None and not _begins_well(data):
+            self._fail("invalid")
+            return
         self._unsettled += len(data)
         try:
             self._parser.feed_data(data)
@@ -289,8 +345,13 @@ class UpstreamConnection(asyncio.Protocol):
             if not isinstance(error.__context__, Refusal):
                 raise
             sound = False
-        except (HttpParserError, HttpParserUpgrade):
+        except HttpParserUpgrade as switch:
+            assert isinstance(exchange, Handshake), "nobody else is switched"
+            exchange.open(self, data[switch.args[0] :])
+            return
+        except HttpParserError:
             sound = False
+        exchange = self._exchange or exchange
         self._pass_on(exchange)
         if self._done:
             self._reusable = self._reusable and sound
@@ -300,12 +361,15 @@ class UpstreamConnection(asyncio.Protocol):
         else:
             self._fail("cut" if exchange.answering else "invalid")
 
+    def on_message_begin(self) -> None:
+        if self._done:
+            self._reusable = False  # something follows the answer, of which nobody knows what it is
+
     def on_status(self, reason: bytes) -> None:
         self._reason += reason
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if self._answer is None:
-            self._fields.append((name, value))
+        self._fields.append((name, value))
 
     def on_headers_complete(self) -> None:
         exchange = self._exchange
@@ -316,13 +380,28 @@ class UpstreamConnection(asyncio.Protocol):
         answer = AnswerHead(self._parser.get_status_code(), self._reason, self._fields)
         self._unsettled = 0
         if answer.status < 200:
-            exchange.interim(answer)
-            self._expect_answer()
+            self._hear_interim(exchange, answer)
             return
+        if answer.chunked and self._parser.get_http_version() != "1.1":
+            raise Refusal(502, "a Transfer-Encoding in HTTP/1.0")
         self._answer = answer
+        self._fields.clear()
         self._reusable = self._parser.should_keep_alive()
-        self._out.append(exchange.begin_answer(answer))
+        if answer.status in self._upstream.retried and exchange.wants_again(answer.status):
+            self._exchange = Unheard(exchange)
+            exchange.try_again(answer.status)
+        else:
+            self._out.append(exchange.begin_answer(answer))
         self._done = exchange.for_head
+
+    def _hear_interim(self, exchange: Exchange, answer: AnswerHead) -> None:
+        if answer.status != 101:
+            exchange.interim(answer)
+        elif not self._parser.should_upgrade():
+            raise Refusal(502, "switched protocols without saying to which")
+        else:
+            exchange.switch_to(answer)
+        self._expect_answer()
 
     def on_body(self, data: bytes) -> None:
         self._unsettled = 0
@@ -333,7 +412,8 @@ class UpstreamConnection(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         if self._answer is not None and not self._done and self._exchange is not None:
-            self._out.append(self._exchange.end)
+            trailing = trailers(self._fields, self._answer.named) if self._fields else b""
+            self._out.append(self._exchange.end(trailing))
             self._done = True
 
     def _pass_on(self, exchange: Exchange) -> None:
@@ -377,7 +457,7 @@ class UpstreamConnection(asyncio.Protocol):
         elif self._answer is None:
             self._closed_unanswered(exchange)
         elif exc is None and not (self._answer.chunked or self._answer.has_length):
-            exchange.write(exchange.end)  # it ends where the connection does
+            exchange.write(exchange.end())  # it ends where the connection does
             exchange.answered()
         else:
             exchange.failed("cut")
@@ -407,3 +487,8 @@ class UpstreamConnection(asyncio.Protocol):
         self.transport.abort()
         if exchange is not None:
             exchange.failed(kind)
+
+
+def _begins_well(data: bytes) -> bool:
+    """It may be HTTP/1; llhttp would also take RTSP, ICE and other versions."""
+    return data.startswith(_BEGINNING) or _BEGINNING.startswith(data)

@@ -4,12 +4,15 @@ It does what the live shell does with sockets, and in the same order:
 
     an arrival     balancer.arrive, then the request is carried to the station that was picked
     an end         balancer.finish; if that asks for another try, the request is carried there
+    a decision     what became of requests that waited, and whom to cut off (balancer.take_decided)
     a deadline     `response_timeout` after a request was sent, the balancer stops waiting for its answer
-    a probe        balancer.tick when it says so; the result is known at once, or after the probe's timeout
-    a readmission  balancer.tick, too
+    an alarm       balancer.tick when it says so: an ejection, a back-off, a drain, a place in a queue is over
+    a probe        balancer.tick, too; the result is known at once, or after the probe's timeout
     an act         a fault befalls a station and the balancer is not told; a command goes to the balancer
 
-A connection takes no time here and no message is lost, so `connect_timeout` is never reached.
+A connection takes no time here and no message is lost, so `connect_timeout` is never reached. Most requests are plain:
+who sent them does not matter any more once they are sent. Those that are not are `lbtutor.sim.guests`; datagrams come
+in sessions (`lbtutor.sim.datagrams`).
 
 The scenario is over at `plan.lasts`: from then on nothing arrives, no act is played and no probe is sent. Requests
 under way may still end, for `plan.drain` at most; those that have not are cut off as `cancelled`, so that every arrival
@@ -18,7 +21,7 @@ has its end in the trace. `Ended` comes last, at `plan.lasts` or when the last o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from math import inf
 from random import Random
 from typing import Literal
@@ -26,17 +29,19 @@ from typing import Literal
 from lbtutor.core.algorithms import Algorithm
 from lbtutor.core.backend import Backend
 from lbtutor.core.balancer import Balancer
-from lbtutor.core.errors import ConfigError
 from lbtutor.core.events import Ended, Event, OriginChanged
-from lbtutor.core.messages import Add, Command, Forward, Outcome, Probe, ProbeResult, Request
+from lbtutor.core.messages import Command, Cut, Decision, Forward, Outcome, Probe, ProbeResult, Request, Wait
 from lbtutor.core.units import say_duration
 from lbtutor.core.workload import Arrival, Fault, Plan, arrivals, client_address
+from lbtutor.sim.datagrams import Sessions
+from lbtutor.sim.guests import Guests
+from lbtutor.sim.lines import Line, lines_of
 from lbtutor.sim.loop import Loop, Order
-from lbtutor.sim.station import Station
 
 _TIMED_OUT = Outcome.failed("timed_out")
 _CANCELLED = Outcome.failed("cancelled")
-_NO_HEADERS: Mapping[str, str] = {}
+_CLOSED = Outcome.failed("closed")
+_CUT = Outcome.failed("cut", 101)
 
 
 def simulate(
@@ -59,17 +64,6 @@ def simulate(
         report(Ended(loop.now, because))
 
 
-class _Line:
-    """The balancer's line to one station: how long it waits for an answer, and whether an alarm is set for that."""
-
-    __slots__ = ("alarmed", "patience", "station")
-
-    def __init__(self, station: Station, patience: float) -> None:
-        self.station = station
-        self.patience = patience
-        self.alarmed = False
-
-
 class _Stage:
     """One run of one plan: the balancer, the stations, and what passes between them."""
 
@@ -83,13 +77,18 @@ class _Stage:
         self._plan = plan
         self._loop = loop
         self._report = report
-        self._lines = _lines(plan, loop, self._ended)
+        self._lines = lines_of(plan, loop, self._ended)
+        self._guests = Guests(plan, loop, report)
+        self._known_guests = self._guests.known
+        self._sessions = Sessions(plan, loop, self._ended)
         rng = Random(f"{plan.seed}/balancer")
-        self._balancer = Balancer(plan.pools, plan.routes, rng=rng, report=report, algorithms=algorithms)
+        self._balancer = Balancer(plan.pools, plan.every_route, rng=rng, report=report, algorithms=algorithms)
         self._arrivals = arrivals(plan.traffic, plan.seed, plan.lasts)
         self._addresses: dict[int, str] = {}
         self._requests = 0
+        self._waiting: set[int] = set()
         self._next_tick = inf
+        self._over = False
         self._held_probes: dict[Backend, Probe] = {}
 
     def play(self) -> None:
@@ -104,12 +103,31 @@ class _Stage:
         self._drain(lasts + self._plan.drain)
 
     def _drain(self, until: float) -> None:
-        while self._balancer.open_requests and self._loop.next_at <= until:
+        self._over, self._next_tick = True, inf
+        self._await_tick()
+        while self._under_way and self._loop.next_at <= until:
             self._loop.step()
-        if self._balancer.open_requests:
+        if self._under_way:
             self._loop.run(until)
-            for line in self._lines.values():
-                self._give_up(line, 0.0, _CANCELLED)
+            self._send_everybody_home()
+
+    @property
+    def _under_way(self) -> bool:
+        return bool(self._balancer.open_requests or self._waiting)
+
+    def _send_everybody_home(self) -> None:
+        for request in sorted(self._waiting):
+            self._balancer.finish(request, _CANCELLED, self._loop.now)
+        self._waiting.clear()
+        for line in self._lines.values():
+            self._give_up(line, 0.0, _CANCELLED)
+            for request in line.station.conversations:
+                line.station.abandon(request)
+                self._ended(request, _CANCELLED)
+        for request in list(self._sessions.known):
+            self._ended(request, _CANCELLED)
+
+    # -- requests -------------------------------------------------------------------------------------------------
 
     def _await_arrival(self) -> None:
         arrival = next(self._arrivals, None)
@@ -118,24 +136,40 @@ class _Stage:
 
     def _arrive(self, arrival: Arrival) -> None:
         self._await_arrival()
-        self._requests += 1
+        manner = self._guests.manners[arrival.rule]
+        if not manner.plain and self._sessions.takes(arrival):
+            return
+        self._requests = request = self._requests + 1
         client = self._address(arrival.client)
         decision = self._balancer.arrive(
             Request(
-                self._requests,
+                request,
                 arrival.at,
                 client,
                 client,
                 1,
-                arrival.method,
-                arrival.host,
-                arrival.path,
-                _NO_HEADERS,
+                manner.method,
+                manner.host,
+                manner.path,
+                manner.fields if manner.plain else self._welcome(request, arrival, client),
                 arrival.to,
+                manner.server_name,
             )
         )
         if type(decision) is Forward:
             self._carry(decision)
+        else:
+            self._leave_or_wait(request, decision)
+
+    def _welcome(self, request: int, arrival: Arrival, client: str) -> Mapping[str, str]:
+        """Somebody comes who is to be remembered: what the request says."""
+        self._sessions.begin(request, arrival)
+        return self._guests.welcome(request, arrival, client)
+
+    def _see_off(self, request: int, outcome: Outcome | None = None) -> None:
+        """It is over, after an answer or without."""
+        self._guests.see_off(request, outcome)
+        self._sessions.see_off(request)
 
     def _address(self, client: int) -> str:
         address = self._addresses.get(client)
@@ -143,59 +177,122 @@ class _Stage:
             address = self._addresses[client] = client_address(client)
         return address
 
-    def _carry(self, forward: Forward | None) -> None:
-        """Bring a request to the station that was picked, and to the next one for as long as it ends there at once."""
-        while forward is not None:
-            line = self._lines[forward.pool, forward.backend.name]
-            outcome = line.station.accept(forward.request)
-            if outcome is None:
-                if not line.alarmed:
-                    self._set_alarm(line, self._loop.now)
-                return
-            forward = self._finish(forward.request, outcome)
+    def _leave_or_wait(self, request: int, decision: Decision) -> None:
+        """It was answered by the balancer itself, or waits."""
+        if type(decision) is Wait:
+            self._waiting.add(request)
+            self._mind_the_alarm()
+        else:
+            self._see_off(request)
+
+    def _carry(self, forward: Forward | Wait | None) -> None:
+        """Bring a request to the station that was picked; if it ends there at once, the news takes a moment."""
+        if type(forward) is not Forward:
+            return
+        line = self._lines[forward.pool, forward.backend.name]
+        request = forward.request
+        outcome = self._bring(forward, line) if self._known_guests else line.station.accept(request)
+        if outcome is not None:
+            self._loop.schedule(self._loop.now, Order.END, self._ended_at_once, (request, outcome))
+        elif not line.alarmed:
+            self._set_alarm(line, self._loop.now)
+
+    def _ended_at_once(self, ended: tuple[int, Outcome]) -> None:
+        self._ended(*ended)
+
+    def _bring(self, forward: Forward, line: Line) -> Outcome | None:
+        session = self._sessions.known.get(forward.request)
+        return self._guests.bring(forward, line) if session is None else self._sessions.bring(session, line)
 
     def _ended(self, request: int, outcome: Outcome) -> None:
         self._carry(self._finish(request, outcome))
+        self._settle()
 
-    def _finish(self, request: int, outcome: Outcome) -> Forward | None:
-        again = self._balancer.finish(request, outcome, self._loop.now)
-        if self._balancer.next_readmission < self._next_tick:
-            self._await_tick()
+    def _finish(self, request: int, outcome: Outcome) -> Forward | Wait | None:
+        guests = self._known_guests
+        if guests:
+            outcome = self._guests.served(request, outcome)
+        again = self._balancer.finish(request, outcome, self._loop.now, request not in self._sessions.known)
+        if type(again) is Wait:
+            self._waiting.add(request)
+        elif guests and again is None:
+            self._see_off(request, outcome)
+        self._mind_the_alarm()
         return again
 
-    def _set_alarm(self, line: _Line, taken_in: float) -> None:
+    def _settle(self) -> None:
+        """Do what the balancer decided of requests that came before."""
+        while decided := self._balancer.take_decided():
+            for decision in decided:
+                if type(decision) is Cut:
+                    self._cut(decision.request)
+                    continue
+                self._waiting.discard(decision.request)
+                if type(decision) is Forward:
+                    self._carry(decision)
+                else:
+                    self._see_off(decision.request)
+
+    def _cut(self, request: int) -> None:
+        session = self._sessions.known.get(request)
+        if session is not None:
+            self._carry(self._finish(request, self._sessions.cut_short(session)))
+        for line in self._lines.values():
+            if line.station.has(request):
+                outcome = _CUT if line.station.converses(request) else _CLOSED
+                line.station.abandon(request)
+                self._carry(self._finish(request, outcome))
+
+    # -- deadlines ------------------------------------------------------------------------------------------------
+
+    def _set_alarm(self, line: Line, taken_in: float) -> None:
         """Requests reach a station in order of time, so one alarm, for its oldest, serves them all."""
         line.alarmed = True
         self._loop.schedule(taken_in + line.patience, Order.DEADLINE, self._alarm, line)
 
-    def _alarm(self, line: _Line) -> None:
+    def _alarm(self, line: Line) -> None:
         line.alarmed = False
         self._give_up(line, line.patience, _TIMED_OUT)
         oldest = line.station.oldest
         if oldest is not None:
             self._set_alarm(line, oldest.taken_in)
 
-    def _give_up(self, line: _Line, patience: float, outcome: Outcome) -> None:
+    def _give_up(self, line: Line, patience: float, outcome: Outcome) -> None:
         """Wait no longer for those that have been at the station for `patience`."""
         now = self._loop.now
         while (oldest := line.station.oldest) is not None and oldest.taken_in + patience <= now:
             line.station.abandon(oldest.request)
             self._ended(oldest.request, outcome)
 
-    def _await_tick(self) -> None:
-        deadline = self._balancer.next_deadline()
-        if deadline is not None and deadline < min(self._next_tick, self._plan.lasts):
-            self._next_tick = deadline
-            self._loop.schedule(max(deadline, self._loop.now), Order.PROBE, self._tick, None)
+    def _mind_the_alarm(self) -> None:
+        if self._balancer.next_alarm < self._next_tick:
+            self._await_tick()
 
-    def _tick(self, _: None) -> None:
+    def _await_tick(self) -> None:
+        """Ask the balancer again when it wants to be asked; once the scenario is over, not for probes."""
+        deadline = self._balancer.next_alarm if self._over else self._balancer.next_deadline()
+        horizon = inf if self._over else float(self._plan.lasts)
+        if deadline is not None and deadline < min(self._next_tick, horizon):
+            self._next_tick = max(deadline, self._loop.now)
+            self._loop.schedule(self._next_tick, Order.PROBE, self._tick, self._next_tick)
+
+    def _tick(self, when: float) -> None:
+        if when != self._next_tick:  # another one was set for an earlier time, and has done it all
+            return
         self._next_tick = inf
-        for probe in self._balancer.tick(self._loop.now):
-            self._send_probe(probe)
+        if self._over:
+            self._balancer.attend(self._loop.now)
+        else:
+            for probe in self._balancer.tick(self._loop.now):
+                self._send_probe(probe)
+        self._settle()
         self._await_tick()
 
+    # -- probes ---------------------------------------------------------------------------------------------------
+
     def _send_probe(self, probe: Probe) -> None:
-        result = self._lines[probe.pool, probe.backend.name].station.probe()
+        station = self._lines[probe.pool, probe.backend.name].station
+        result = station.knock() if probe.mode == "tcp" else station.probe()
         if result is not None:
             self._balancer.probed(probe.backend, result, self._loop.now)
         else:
@@ -207,6 +304,7 @@ class _Stage:
             del self._held_probes[probe.backend]
             silence = ProbeResult(ok=False, detail=f"no answer in {say_duration(probe.timeout)}")
             self._balancer.probed(probe.backend, silence, self._loop.now)
+            self._settle()
             self._await_tick()
 
     def _settle_held_probes(self) -> None:
@@ -216,45 +314,22 @@ class _Stage:
                 del self._held_probes[backend]
                 self._balancer.probed(backend, result, self._loop.now)
 
+    # -- acts -----------------------------------------------------------------------------------------------------
+
     def _act(self, what: Fault | Command) -> None:
         if isinstance(what, Fault):
             self._befall(what)
         else:
             self._balancer.command(what, self._loop.now)
+        self._settle()
         self._await_tick()
 
     def _befall(self, fault: Fault) -> None:
         if self._report is not None:
             event = OriginChanged(self._loop.now, fault.pool, fault.backend, fault.kind, fault.amount, "timeline")
             self._report(event)
-        self._lines[fault.pool, fault.backend].station.befall(fault)
+        line = self._lines[fault.pool, fault.backend]
+        if fault.kind == "crash":
+            line.crash()
+        line.station.befall(fault)
         self._settle_held_probes()
-
-
-def _lines(plan: Plan, loop: Loop, ended: Callable[[int, Outcome], None]) -> dict[tuple[str, str], _Line]:
-    """A line to each machine of the plan; raises `ConfigError` when the plan needs one that it does not describe."""
-    patience = {pool.name: pool.response_timeout for pool in plan.pools}
-    lines = {
-        (machine.pool, machine.name): _Line(Station(machine, plan.seed, loop, ended), patience[machine.pool])
-        for machine in plan.machines
-        if machine.pool in patience
-    }
-    for pool, name, needed_by in _needed_machines(plan):
-        if (pool, name) not in lines:
-            known = ", ".join(f"{pool}/{name}" for pool, name in lines) or "none"
-            raise ConfigError(
-                f"{needed_by} needs a machine {pool}/{name}, and the plan describes none of that name; known: {known}. "
-                "The simulator plays machines of the plan only, not servers at an `address`"
-            )
-    return lines
-
-
-def _needed_machines(plan: Plan) -> Iterator[tuple[str, str, str]]:
-    for pool in plan.pools:
-        for backend in pool.backends:
-            yield pool.name, backend.name, f"pool {pool.name}"
-    for act in plan.acts:
-        if isinstance(act.what, Fault):
-            yield act.what.pool, act.what.backend, f"{act.what.kind} at {say_duration(act.at)}"
-        elif isinstance(act.what, Add):
-            yield act.what.pool, act.what.backend.name, f"add at {say_duration(act.at)}"

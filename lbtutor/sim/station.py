@@ -13,7 +13,9 @@ The dice are the machine's own and are thrown twice for each request that it tak
 for whether it errs. So the n-th request at a machine fares alike in each shell, whatever happens elsewhere.
 
 A connection that is not in use stays open, as the balancer's keep-alive does, so a machine that refuses new ones goes
-on serving those (`_idle`); an answer gives the connection back, and a crash closes all.
+on serving those (`_idle`); an answer gives the connection back, and a crash closes all. A request that comes `alone`
+has a connection of its own, and neither uses these nor adds to them. A conversation (a WebSocket) takes one along and
+occupies no worker: it is open for as long as its client wants, and a crash breaks it.
 """
 
 from __future__ import annotations
@@ -35,18 +37,27 @@ _PROBE_PASSED = ProbeResult(ok=True, detail="200")
 _PROBE_FAILED = ProbeResult(ok=False, detail="500")
 _PROBE_REFUSED = ProbeResult(ok=False, detail=_REFUSED.says)
 _PROBE_CLOSED = ProbeResult(ok=False, detail=_CLOSED.says)
+_PROBE_CONNECTED = ProbeResult(ok=True, detail="connected")
+
+_SWITCHED = Outcome.answered(101)
+_BROKEN = Outcome.failed("cut", 101)
 
 
 class Job:
-    """One request at a machine: since when, how much work, and when that ends (`inf` while nobody can say)."""
+    """One request at a machine: since when, how much work, and when that ends (`inf` while nobody can say).
 
-    __slots__ = ("ends", "errs", "request", "started", "taken_in", "work")
+    One that is `alone` has a connection of its own; one that `talks` is a conversation of so many seconds.
+    """
+
+    __slots__ = ("alone", "ends", "errs", "request", "started", "taken_in", "talks", "work")
 
     def __init__(self, request: int, taken_in: float, work: float, *, errs: bool) -> None:
         self.request = request
         self.taken_in = taken_in
         self.work = work
         self.errs = errs
+        self.alone = False
+        self.talks = 0.0
         self.started = False
         self.ends = inf
 
@@ -71,6 +82,7 @@ class Station:
         self._waiting: deque[Job] = deque()
         self._under_way: dict[int, Job] = {}
         self._frozen: list[tuple[Job, float]] = []
+        self._conversations: dict[int, Job] = {}
         self._idle = 0
         self._crashed = False
         self._refusing = False
@@ -87,6 +99,16 @@ class Station:
         """The request under way that was taken in first."""
         return next(iter(self._under_way.values()), None)
 
+    @property
+    def refuses(self) -> bool:
+        """Nobody new is let in."""
+        return self._refusing
+
+    @property
+    def hears(self) -> bool:
+        """What is said to it is heard, and answered."""
+        return not (self._refusing or self._hung)
+
     def accept(self, request: int) -> Outcome | None:
         """Offer it a request: how that ended at once, or None when `ended` will tell."""
         if self._idle:
@@ -98,15 +120,40 @@ class Station:
         if job.errs and not self._hung:
             self._idle += 1
             return _ERRED
-        self._under_way[request] = job
-        if self._free and not self._hung:
-            self._start(job)
+        self._take_in(job)
+        return None
+
+    def accept_alone(self, request: int) -> Outcome | None:
+        """The same, on a connection of its own that is closed after it."""
+        if self._refusing:
+            return _REFUSED
+        job = self._thrown(request)
+        job.alone = True
+        if job.errs and not self._hung:
+            return _ERRED
+        self._take_in(job)
+        return None
+
+    def converse(self, request: int, seconds: float) -> Outcome | None:
+        """The same for a conversation, which its client ends so many seconds after it was opened."""
+        if self._idle:
+            self._idle -= 1
+        elif self._refusing:
+            return _REFUSED
+        job = self._thrown(request)
+        job.talks = seconds
+        if self._hung:
+            self._take_in(job)
+        elif job.errs:
+            return _ERRED
         else:
-            self._waiting.append(job)
+            self._open(job)
         return None
 
     def abandon(self, request: int) -> None:
         """Its client has gone away: nobody works on it any more, and its connection is closed."""
+        if self._conversations.pop(request, None) is not None:
+            return
         job = self._under_way.pop(request)
         if job.started:
             job.ends = inf
@@ -114,6 +161,23 @@ class Station:
             self._start_waiting()
         else:
             self._waiting.remove(job)
+
+    def has(self, request: int) -> bool:
+        """Is that request here?"""
+        return request in self._under_way or request in self._conversations
+
+    @property
+    def conversations(self) -> list[int]:
+        """The conversations that are open."""
+        return list(self._conversations)
+
+    def converses(self, request: int) -> bool:
+        """Is that request a conversation that is open?"""
+        return request in self._conversations
+
+    def knock(self) -> ProbeResult:
+        """What a health check hears that only wants a connection: the machine's kernel answers it."""
+        return _PROBE_REFUSED if self._refusing else _PROBE_CONNECTED
 
     def probe(self) -> ProbeResult | None:
         """What a health check hears that comes now; None while the machine hangs and says nothing."""
@@ -141,6 +205,27 @@ class Station:
         elif was_hung and not self._hung:
             self._thaw()
 
+    def _thrown(self, request: int) -> Job:
+        """A request with its dice."""
+        rng = self._rng
+        return Job(request, self._loop.now, self._sample(rng), errs=rng.random() < self._errors)
+
+    def _take_in(self, job: Job) -> None:
+        self._under_way[job.request] = job
+        if self._free and not self._hung:
+            self._start(job)
+        else:
+            self._waiting.append(job)
+
+    def _open(self, job: Job) -> None:
+        self._conversations[job.request] = job
+        self._loop.schedule(self._loop.now + job.talks, Order.END, self._said_all, job)
+
+    def _said_all(self, job: Job) -> None:
+        if self._conversations.get(job.request) is job:
+            del self._conversations[job.request]
+            self._ended(job.request, _SWITCHED)
+
     def _start(self, job: Job) -> None:
         self._free -= 1
         job.started = True
@@ -162,18 +247,22 @@ class Station:
 
     def _answer(self, job: Job, outcome: Outcome) -> None:
         del self._under_way[job.request]
-        self._idle += 1
+        if not job.alone:
+            self._idle += 1
         self._ended(job.request, outcome)
 
     def _close_all(self) -> None:
-        closed = list(self._under_way.values())
+        closed, broken = list(self._under_way.values()), list(self._conversations)
         self._under_way.clear()
+        self._conversations.clear()
         self._waiting.clear()
         self._free = self._config.workers
         self._idle = 0
         for job in closed:
             job.ends = inf
             self._ended(job.request, _CLOSED)
+        for request in broken:
+            self._ended(request, _BROKEN)
 
     def _freeze(self) -> None:
         """Work stands still: remember how much of each is left."""
@@ -183,15 +272,19 @@ class Station:
             job.ends = inf
 
     def _thaw(self) -> None:
-        """Work goes on where it stood; what came meanwhile is answered with its error, or starts."""
+        """Work goes on where it stood; what came meanwhile starts, or is answered where that takes no work."""
         now = self._loop.now
         for job, left in self._frozen:
             if self._under_way.get(job.request) is job:
                 job.ends = now + left
                 self._loop.schedule(job.ends, Order.END, self._finish_work, job)
         self._frozen.clear()
-        erring = [job for job in self._waiting if job.errs]
-        self._waiting = deque(job for job in self._waiting if not job.errs)
+        idle = [job for job in self._waiting if job.errs or job.talks]
+        self._waiting = deque(job for job in self._waiting if not (job.errs or job.talks))
         self._start_waiting()
-        for job in erring:
-            self._answer(job, _ERRED)
+        for job in idle:
+            if job.errs:
+                self._answer(job, _ERRED)
+            else:
+                del self._under_way[job.request]
+                self._open(job)

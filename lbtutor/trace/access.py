@@ -1,31 +1,45 @@
 """`AccessLog`: the trace as an access log, one entry a request, told when the client has what it gets.
 
-    {"time":"2026-03-01T12:00:00.250Z","client":"127.0.0.1","method":"GET","host":"shop","path":"/","status":200,
-     "took":0.0213,"pool":"web","attempts":[{"backend":"b","outcome":"connection refused","took":0.0004},
-     {"backend":"a","outcome":"answered 200","took":0.0209}],"because":"answered 200"}
+    {"time":"2026-03-01T12:00:00.250Z","request":7,"client":"127.0.0.1","listener":"front","method":"GET","host":"shop",
+     "path":"/","status":200,"took":0.3213,"pool":"web","attempts":[{"backend":"b","outcome":"connection refused",
+     "took":0.0004},{"backend":"a","outcome":"answered 200","took":0.0209,"waited":0.3}],"because":"answered 200"}
 
-What the balancer answered by itself has no attempts, and its reason says why. A request is remembered from its arrival
-to its end, so memory follows the requests under way and not the requests served.
+`request` is the number at the end of the `X-Request-Id` that client and backend see. An attempt has `waited` when the
+request was in a queue or backed off before it, and `sticky` when the client's own backend was asked for. What the
+balancer answered by itself has no attempts, and its reason says why. A request is remembered from its arrival to its
+end, so memory follows the requests under way and not the requests served.
+
+`AccessFile` writes the entries to a file, and can open it anew when somebody has moved it away.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterable
+from io import FileIO
+from types import TracebackType
 
+import msgspec
 from msgspec import Struct
 
-from lbtutor.core.events import Answered, Arrived, Event, Finished, Missed, Rejected
+from lbtutor.core.errors import EnvironmentFault
+from lbtutor.core.events import Answered, Arrived, BackedOff, Event, Finished, Missed, Picked, Queued, Rejected
 
 _DIGITS = 6
 """Microseconds: finer than any clock here is."""
 
+KINDS: frozenset[type] = frozenset({Arrived, Queued, BackedOff, Picked, Finished, Rejected, Answered, Missed})
+"""The kinds of events that an access log is made from."""
 
-class Attempt(Struct, frozen=True):
-    """One try at one backend, and the seconds it took."""
+
+class Attempt(Struct, frozen=True, omit_defaults=True):
+    """One try at one backend, the seconds it took, and those that the request waited before it."""
 
     backend: str
     outcome: str
     took: float
+    waited: float = 0.0
+    sticky: bool = False
 
 
 class Access(Struct, frozen=True):
@@ -36,7 +50,9 @@ class Access(Struct, frozen=True):
     """
 
     time: str
+    request: int
     client: str
+    listener: str
     method: str
     host: str
     path: str
@@ -45,6 +61,35 @@ class Access(Struct, frozen=True):
     pool: str | None
     attempts: tuple[Attempt, ...]
     because: str
+
+
+class _Open:
+    """A request under way: its arrival, what was tried, and since when it waits for what comes next."""
+
+    __slots__ = ("arrived", "attempts", "sticky", "waited", "waits_since")
+
+    def __init__(self, arrived: Arrived) -> None:
+        self.arrived = arrived
+        self.attempts: tuple[Attempt, ...] = ()
+        self.waits_since: float | None = None
+        self.waited = 0.0
+        self.sticky = False
+
+    def waits(self, at: float) -> None:
+        """From now, unless it waits already: who has backed off may have to queue as well."""
+        if self.waits_since is None:
+            self.waits_since = at
+
+    def picked(self, event: Picked) -> None:
+        """The next attempt begins."""
+        self.waited = 0.0 if self.waits_since is None else round(event.at - self.waits_since, _DIGITS)
+        self.waits_since = None
+        self.sticky = event.because == "sticky"
+
+    def tried(self, event: Finished) -> None:
+        """That attempt is over."""
+        took = round(event.took, _DIGITS)
+        self.attempts = (*self.attempts, Attempt(event.backend, event.outcome, took, self.waited, self.sticky))
 
 
 class AccessLog:
@@ -56,57 +101,98 @@ class AccessLog:
 
     def __init__(self, time: Callable[[float], str]) -> None:
         self._time = time
-        self._arrived: dict[int, Arrived] = {}
-        self._failed: dict[int, tuple[Attempt, ...]] = {}
+        self._open: dict[int, _Open] = {}
 
     def __repr__(self) -> str:
-        return f"<AccessLog {len(self._arrived)} under way>"
+        return f"<AccessLog {len(self._open)} under way>"
 
     def take(self, event: Event) -> Access | None:
         """Fold one event; the entry of the request that ended with it."""
         match event:
             case Arrived():
-                self._arrived[event.request] = event
-            case Finished(final=False):
-                self._remember(event)
+                self._open[event.request] = _Open(event)
+            case Picked():
+                if (request := self._open.get(event.request)) is not None:
+                    request.picked(event)
             case Finished():
                 return self._finished(event)
+            case Queued() | BackedOff():
+                if (request := self._open.get(event.request)) is not None:
+                    request.waits(event.at)
             case Rejected():
-                return self._entry(event, event.pool, (), event.because)
+                return self._entry(event, event.pool, event.because)
             case Answered():
-                return self._entry(event, None, (), event.because)
+                return self._entry(event, None, event.because)
             case Missed():
-                self._arrived.clear()
-                self._failed.clear()
+                self._open.clear()
         return None
 
-    def _remember(self, event: Finished) -> None:
-        if event.request in self._arrived:
-            self._failed[event.request] = (*self._failed.get(event.request, ()), _attempt(event))
-
     def _finished(self, event: Finished) -> Access | None:
-        attempts = (*self._failed.pop(event.request, ()), _attempt(event))
-        return self._entry(event, event.pool, attempts, event.outcome)
+        request = self._open.get(event.request)
+        if request is not None:
+            request.tried(event)
+        because = f"{event.outcome}; {event.because}" if event.because else event.outcome
+        return self._entry(event, event.pool, because) if event.final else None
 
-    def _entry(
-        self, end: Finished | Rejected | Answered, pool: str | None, attempts: tuple[Attempt, ...], because: str
-    ) -> Access | None:
-        arrived = self._arrived.pop(end.request, None)
-        if arrived is None:
+    def _entry(self, end: Finished | Rejected | Answered, pool: str | None, because: str) -> Access | None:
+        request = self._open.pop(end.request, None)
+        if request is None:
             return None
+        arrived = request.arrived
         return Access(
             self._time(arrived.at),
+            arrived.request,
             arrived.client,
+            arrived.listener,
             arrived.method,
             arrived.host,
             arrived.path,
             end.status,
             round(end.at - arrived.at, _DIGITS),
             pool,
-            attempts,
+            request.attempts,
             because,
         )
 
 
-def _attempt(event: Finished) -> Attempt:
-    return Attempt(event.backend, event.outcome, round(event.took, _DIGITS))
+class AccessFile:
+    """Appends entries to a file, or to stdout (`-`); raises `EnvironmentFault` when it cannot be written.
+
+    Unbuffered: whole batches are written, and nothing is left to fail when the program ends.
+    """
+
+    def __init__(self, where: str, time: Callable[[float], str]) -> None:
+        self._where = where
+        self._log = AccessLog(time)
+        self._encode = msgspec.json.Encoder().encode
+        self._file = _open_for_appending(where)
+
+    def __repr__(self) -> str:
+        return f"<AccessFile {self._where}>"
+
+    def __enter__(self) -> AccessFile:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self._file.close()
+
+    def take(self, batch: Iterable[Event]) -> None:
+        """Write the entries of the requests that ended with these events; raises `OSError`."""
+        entries = [entry for entry in map(self._log.take, batch) if entry is not None]
+        rest = memoryview(b"".join(self._encode(entry) + b"\n" for entry in entries))
+        while rest:  # a signal may cut a write short
+            rest = rest[self._file.write(rest) :]
+
+    def reopen(self) -> None:
+        """Go on in a new file of the same name: the old one was moved away. If that fails, the old one is kept."""
+        before, self._file = self._file, _open_for_appending(self._where)
+        before.close()
+
+
+def _open_for_appending(where: str) -> FileIO:
+    try:
+        if where == "-":
+            return open(sys.stdout.fileno(), "ab", buffering=0, closefd=False)
+        return open(where, "ab", buffering=0)
+    except OSError as error:
+        raise EnvironmentFault(f"cannot write the access log {where}: {error.strerror or error}") from error

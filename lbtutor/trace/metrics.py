@@ -247,4 +247,5 @@ class Metrics:
 
 
 def _is_answer(event: Finished) -> bool:
-    return event.outcome == f"answered {event.status}"
+    """Something was answered, and that was all; a tunnel (101) goes on for as long as its ends like."""
+    return event.outcome == f"answered {event.status}" and event.status != 101

@@ -32,6 +32,7 @@ from lbtutor.core.events import (
     Event,
     FaultKind,
     Finished,
+    HandshakeFailed,
     HealthChanged,
     Joined,
     Left,
@@ -46,6 +47,8 @@ from lbtutor.core.events import (
     Rejected,
     Reloaded,
     Routed,
+    SessionLost,
+    SessionStarted,
     Shifted,
     WeightChanged,
 )
@@ -77,6 +80,7 @@ _FAULTS: dict[FaultKind, str] = {
 _FAILED: dict[str, str] = {
     "connection refused": "refused",
     "no connection in time": "did not connect in time",
+    "no TLS connection to be trusted": "could not be trusted",
 }
 
 _AFTERMATH: dict[str, str] = {
@@ -177,16 +181,16 @@ class Narrator:
                 return Told("=", None, f"{self._name(event)} is enabled: its drain or maintenance is over")
             case WeightChanged():
                 silence = "" if event.now else ", so it gets no traffic"
+                growth = f": {event.because}" if event.because else ""
                 change = f"from {number(event.was)} to {number(event.now)}"
-                return Told("=", None, f"the weight of {self._name(event)} goes {change}{silence}")
+                return Told("=", None, f"the weight of {self._name(event)} goes {change}{silence}{growth}")
             case Queued():
-                waits = f"waits in the queue of {self._pool(event)}, {ordinal(event.place)} in line"
-                return Told(
-                    "=", event.request, f"{waits}, for at most {duration(event.until - event.at)}: {event.because}"
-                )
+                where = f"waits in the queue of pool {self._pool(event)}, {ordinal(event.place)} in line"
+                most = duration(event.until - event.at)
+                return Told("=", event.request, f"{where}, for at most {most}: {event.because}", " ")
             case BackedOff():
                 wait = duration(event.until - event.at)
-                return Told("=", event.request, f"waits {wait} before its {ordinal(event.attempt)} try")
+                return Told("=", event.request, f"waits {wait} before its {ordinal(event.attempt)} try", " ")
             case Shifted():
                 return Told("=", None, f"route {event.route} goes from {_weights(event.was)} to {_weights(event.now)}")
             case Panicked():
@@ -203,6 +207,16 @@ class Narrator:
                 by_hand = "by hand, " if event.by == "hand" else ""
                 fault = _FAULTS[event.fault].format(event.amount)
                 return Told("=", None, f"{self._name(event)} {fault} ({by_hand}the balancer is not told)")
+            case SessionStarted():
+                return Told("=", None, f"{self._name(event)} begins session {event.session} for {event.client}")
+            case SessionLost():
+                return Told(
+                    "=",
+                    None,
+                    f"{self._name(event)} does not know session {event.session} of {event.client}: it is lost",
+                )
+            case HandshakeFailed():
+                return Told("=", None, f"no TLS with {event.client} at {event.listener}: {event.because}")
             case Missed():
                 were = "was" if event.count == 1 else "were"
                 return Told("=", None, f"{counted(event.count, 'event')} {were} missed here: the reader fell behind")
@@ -212,6 +226,11 @@ class Narrator:
                 assert_never(event)
 
     def _reason(self, event: Picked) -> str:
+        if event.because == "sticky":
+            return event.affinity
+        return f"{self._choice(event)}; {event.affinity}" if event.affinity else self._choice(event)
+
+    def _choice(self, event: Picked) -> str:
         if event.because == "only":
             return only_reason(event.why.candidates)
         if event.because == "retry":
@@ -240,12 +259,17 @@ class Narrator:
 
 
 _Membership = Ejected | Readmitted | Joined | Left | Draining | Drained | Disabled | Enabled | WeightChanged
-_OfBackend = Picked | Finished | ProbeSent | Probed | HealthChanged | OriginChanged | _Membership
+_OfMachine = OriginChanged | SessionStarted | SessionLost
+_OfBackend = Picked | Finished | ProbeSent | Probed | HealthChanged | _OfMachine | _Membership
 _OfPool = Routed | Queued | Panicked | Calmed | _OfBackend
 
 
 def _ending(event: Finished) -> str:
     """How an attempt ended, how long it took, and what the client makes of it."""
+    if event.outcome == "answered 101":
+        return f"the tunnel was closed after {duration(event.took)}"
+    if event.outcome == "ended well":
+        return f"{event.outcome} after {duration(event.took)}"
     if event.outcome == f"answered {event.status}":
         return f"{event.outcome} in {duration(event.took)}"
     when = f"after {duration(event.took)}" if event.took >= 0.0005 else "at once"

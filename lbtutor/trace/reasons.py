@@ -47,7 +47,11 @@ _PHRASES = {
     "score": _Phrase("score {}", "more than", "as much as"),
 }
 
-_VERBS = {"weight 0": ("has", "have"), "tried already": ("was", "were")}
+_VERBS = {
+    "weight 0": ("has", "have"),
+    "tried already": ("was", "were"),
+    "backup": ("stands by as", "stand by as"),
+}
 
 _TIES = {
     "the one picked longest ago": "it was picked longest ago",
@@ -103,8 +107,9 @@ def _verb(because: str, count: int = 1) -> str:
 def _comparison(chosen: str, own: float, why: Why) -> str:
     """What was compared; of a rule like "drew a and c: in flight", what went before is said before."""
     before, _, compared = why.rule.rpartition(": ")
-    full = excluded_clause([one for one in why.candidates if one.excluded == "full"])
+    full = excluded_clause([one for one in why.candidates if one.excluded and one.excluded.startswith("full")])
     text = _numbers_compared(chosen, own, why, _PHRASES.get(compared) or _own_phrase(compared, why.best)) + full
+    text += _notes(why.candidates)
     return f"{before}; {text}" if before else text
 
 
@@ -122,6 +127,12 @@ def _numbers_compared(chosen: str, own: float, why: Why, phrase: _Phrase) -> str
             f"{text}, {phrase.equals} {_names(equal)}; {_TIES.get(why.tie, f'tie: {why.tie}' if why.tie else 'a tie')}"
         )
     return f"{text}, {phrase.beats} {_numbers(worse, phrase.show)}" if worse else text
+
+
+def _notes(candidates: Sequence[Candidate]) -> str:
+    """ " (b is in slow start, 30% of weight 4)": what else is to be said of some."""
+    noted = [f"{one.backend} is in {one.note}" for one in candidates if one.note]
+    return f" ({listed(noted)})" if 0 < len(noted) <= _MOST_NAMED else ""
 
 
 def _own_phrase(rule: str, best: str) -> _Phrase:

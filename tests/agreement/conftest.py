@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Literal
+from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 import pytest
 
-from lbtutor.core import Act, ListenerConfig, MachineConfig, Plan, PoolConfig, Seconds, Service, Traffic
+from lbtutor.core import Plan, Service
 from lbtutor.core.events import Arrived, Event, Finished, OriginChanged, ProbeSent
-from lbtutor.core.health import HealthCheck
-from lbtutor.core.messages import BackendConfig
-from lbtutor.core.retry import Retry
-from lbtutor.core.routing import Route
 from lbtutor.live.run import LiveRun
 from lbtutor.sim import simulate
 
@@ -23,51 +20,6 @@ _PUNCTUAL = 0.08
 """Scenario seconds by which real events may differ from simulated ones without changing places with others."""
 
 _LONGEST_RUN = 120.0
-
-
-def _make_plan(
-    names: str = "abcd",
-    *,
-    algorithm: str = "round_robin",
-    weights: Sequence[float] | None = None,
-    rate: float = 5,
-    arrivals: Literal["steady", "poisson"] = "steady",
-    clients: int = 7,
-    workers: int = 8,
-    service: Service | None = None,
-    errors: float = 0.0,
-    health: HealthCheck | None = None,
-    attempts: int = 1,
-    response_timeout: float = 60,
-    acts: Sequence[Act] = (),
-    lasts: float = 13,
-) -> Plan:
-    """A pool `web`, one backend a letter.
-
-    Requests come every 0.2 s, and their work ends 0.1 s away from any arrival: 20 ms of wall time at the highest speed,
-    which is far more than loopback needs, so that both shells see everything in the same order.
-    """
-    configs = zip(names, weights or [1] * len(names), strict=True)
-    return Plan(
-        listeners=(ListenerConfig("front"),),
-        routes=(Route("web"),),
-        pools=(
-            PoolConfig(
-                "web",
-                algorithm,
-                tuple(BackendConfig(name, weight) for name, weight in configs),
-                health,
-                Retry(attempts),
-                response_timeout=Seconds(response_timeout),
-            ),
-        ),
-        machines=tuple(
-            MachineConfig("web", name, workers, service or Service("constant", 0.5), errors) for name in names
-        ),
-        traffic=(Traffic("front", rate, arrivals, clients),),
-        acts=tuple(acts),
-        lasts=Seconds(lasts),
-    )
 
 
 def _play_both(plan: Plan) -> tuple[list[Event], list[Event]]:
@@ -103,8 +55,18 @@ def _kept_time(simulated: list[Event], live: list[Event]) -> bool:
 
 
 @pytest.fixture
-def make_plan() -> Callable[..., Plan]:
-    return _make_plan
+def make_plan(one_pool: Callable[..., Plan]) -> Callable[..., Plan]:
+    """Make a plan with a pool `web`, one backend a letter.
+
+    Requests come every 0.2 s, and their work ends 0.1 s away from any arrival: 20 ms of wall time at the highest speed,
+    which is far more than loopback needs, so that both shells see everything in the same order.
+    """
+    return partial(_with_time_between, one_pool)
+
+
+def _with_time_between(one_pool: Callable[..., Plan], names: str = "abcd", **words: Any) -> Plan:
+    usual = {"rate": 5, "clients": 7, "service": Service("constant", 0.5), "lasts": 13}
+    return one_pool(names, **{**usual, **words})
 
 
 @pytest.fixture

@@ -1,146 +1,180 @@
-"""What a request costs the live balancer, in CPU: `pytest -m benchmark -s tests/benchmarks/test_proxy.py`.
+"""What a request costs the live balancer, and those beside it: `pytest -m benchmark -s tests/benchmarks/test_proxy.py`.
 
-Needs `wrk` as the crowd, and `nginx` as the backend and as the proxy to compare with. The CPU time is
-that of the whole process of the proxy, divided by the requests answered; wall-clock figures of two shared cores would
-say more about the neighbours.
+Needs `wrk` and `nginx`; `haproxy` if it is there. The proxies written in Python are measured when the environment
+variable LBTUTOR_PEERS names a Python that has them (`pip install aiohttp proxy.py mitmproxy`).
 """
 
 from __future__ import annotations
 
+import http.client
 import os
-import re
 import shutil
-import socket
-import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-SECONDS = 4
-CONNECTIONS = 64
+pytestmark = pytest.mark.benchmark
 
-pytestmark = [
-    pytest.mark.benchmark,
-    pytest.mark.skipif(not (shutil.which("wrk") and shutil.which("nginx")), reason="needs wrk and nginx"),
-    pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="reads CPU times as Linux shows them"),
-]
-
-_NGINX = """
-worker_processes 1; daemon off; master_process off; pid {folder}/{port}.pid; error_log stderr crit;
-events {{ worker_connections 4096; }}
-http {{
-    access_log off; keepalive_requests 1000000000;
-    upstream web {{ server 127.0.0.1:{origin}; keepalive 256; keepalive_requests 1000000000; }}
-    server {{
-        listen 127.0.0.1:{port};
-        location / {{ {what} }}
-    }}
-}}
+_LOCATIONS = """
+    proxy_http_version 1.1; proxy_set_header Connection "";
+    proxy_set_header Host $host; proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
+    proxy_set_header X-Forwarded-Proto $scheme;
+    location /api/users { proxy_pass http://web; }
+    location /api/orders { proxy_pass http://web; }
+    location / { proxy_pass http://web; }
 """
-_ANSWER = 'default_type text/plain; return 200 "hello\\n";'
-_PASS = """
-    proxy_pass http://web; proxy_http_version 1.1; proxy_set_header Connection "";
-    proxy_set_header Host $host; proxy_set_header X-Forwarded-For $remote_addr;
+
+_HAPROXY = """
+global
+    nbthread 1
+    maxconn 4096
+defaults
+    mode http
+    timeout connect 5s
+    timeout client 60s
+    timeout server 60s
+    option forwardfor
+    http-reuse always
+frontend front
+    bind 127.0.0.1:{port}
+    use_backend web if {{ path_dir /api/users }}
+    use_backend web if {{ path_dir /api/orders }}
+    default_backend web
+backend web
+    balance roundrobin
+    cookie SERVER_ID insert indirect nocache
+    option httpchk GET /health
+    server a 127.0.0.1:{origin} check inter 1s cookie a
+    server b 127.0.0.1:{origin} check inter 1s cookie b
+    server c 127.0.0.1:{origin} check inter 1s cookie c
 """
 
 _LBTUTOR = """
 import sys
-from lbtutor.core import BackendConfig, ListenerConfig, Plan, PoolConfig, Route, Seconds
+from lbtutor.core import *
 from lbtutor.live.run import LiveRun
 
-port, origin, feeds = sys.argv[1:]
-pool = PoolConfig("web", backends=(BackendConfig("a", address=f"127.0.0.1:{origin}"),))
-listener = ListenerConfig("front", at=f"127.0.0.1:{port}")
-run = LiveRun(Plan((listener,), (Route("web"),), (pool,), lasts=Seconds(float("inf"))))
-for _ in range(int(feeds)):
+port, origin, feeds, what = int(sys.argv[1]), sys.argv[2], int(sys.argv[3]), sys.argv[4]
+members = tuple(BackendConfig(name, address=f"127.0.0.1:{origin}") for name in "abc")
+bare = what == "bare"
+pool = PoolConfig(
+    "web",
+    backends=members,
+    health=None if bare else HealthCheck(interval=Seconds(1), timeout=Seconds(1)),
+    sticky=None if bare else Sticky(cookie="SERVER_ID"),
+)
+routes = (Route("web"),) if bare else (Route("web", path="/api/users"), Route("web", path="/api/orders"), Route("web"))
+run = LiveRun(Plan((ListenerConfig("front", at=f"127.0.0.1:{port}"),), routes, (pool,), lasts=Seconds(float("inf"))))
+for _ in range(feeds):
     run.feed()
 run.start()
 sys.stdin.read()
 """
 
-_NAIVE = """
+_AIOHTTP = """
 import asyncio, sys
+from aiohttp import ClientSession, TCPConnector, web
 
-async def main(port, origin):
-    async def pump(reader, writer):
-        while data := await reader.read(65536):
-            writer.write(data)
-            await writer.drain()
-        writer.close()
+port, origin = int(sys.argv[1]), sys.argv[2]
 
-    async def serve(reader, writer):
-        back_reader, back_writer = await asyncio.open_connection("127.0.0.1", origin)
-        await asyncio.gather(pump(reader, back_writer), pump(back_reader, writer))
+async def main():
+    async with ClientSession(connector=TCPConnector(limit=0)) as session:
+        async def pass_on(request):
+            headers = {**request.headers, "X-Forwarded-For": request.remote}
+            url = f"http://127.0.0.1:{origin}{request.path_qs}"
+            async with session.request(request.method, url, headers=headers, data=await request.read()) as answer:
+                return web.Response(status=answer.status, body=await answer.read())
 
-    async with await asyncio.start_server(serve, "127.0.0.1", port):
+        app = web.Application()
+        app.router.add_route("*", "/{tail:.*}", pass_on)
+        runner = web.AppRunner(app, access_log=None)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", port).start()
         await asyncio.Event().wait()
 
-asyncio.run(main(int(sys.argv[1]), int(sys.argv[2])))
+asyncio.run(main())
 """
 
+_PROXY_PY = """
+import re, sys
+import proxy
+from proxy.http.server import ReverseProxyBasePlugin
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        return int(listening.getsockname()[1])
+port, origin = sys.argv[1], sys.argv[2]
 
+class Everything(ReverseProxyBasePlugin):
+    def routes(self):
+        return [(r"/.*", [f"http://127.0.0.1:{origin}/".encode()])]
 
-@contextmanager
-def running(*command: str, port: int) -> Iterator[int]:
-    """A process that serves on `port`, from its first answer on; its id."""
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL)
-    try:
-        while process.poll() is None:
-            with socket.socket() as client:
-                if client.connect_ex(("127.0.0.1", port)) == 0:
-                    break
-        yield process.pid
-    finally:
-        process.terminate()
-        process.communicate()
+with proxy.Proxy(["--hostname", "127.0.0.1", "--port", port, "--num-workers", "1", "--num-acceptors", "1",
+                  "--threadless", "--enable-reverse-proxy", "--disable-http-proxy", "--log-level", "ERROR"],
+                 plugins=[Everything]):
+    sys.stdin.read()
+"""
 
-
-@contextmanager
-def nginx(folder: Path, origin: int, what: str) -> Iterator[tuple[int, int]]:
-    port = free_port()
-    config = folder / f"{port}.conf"
-    config.write_text(_NGINX.format(folder=folder, port=port, origin=origin, what=what))
-    with running("nginx", "-c", str(config), port=port) as process:
-        yield process, port
+_PATH = "/api/users/7"
 
 
-def cpu_seconds(process: int) -> float:
-    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+@pytest.fixture
+def origin(bench: Any) -> int:
+    return int(bench.nginx().port)
 
 
-def cost(process: int, port: int) -> float:
-    """Microseconds of CPU a request."""
-    command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"http://127.0.0.1:{port}/"]
-    subprocess.run([*command, "-d1s"], capture_output=True, check=True)
-    before = cpu_seconds(process)
-    said = subprocess.run([*command, f"-d{SECONDS}s"], capture_output=True, text=True, check=True).stdout
-    used = cpu_seconds(process) - before
-    answered = re.search(r"(\d+) requests in", said)
-    assert answered is not None
-    assert "Non-2xx" not in said
-    return used / int(answered[1]) * 1e6
+def balancer(bench: Any, origin: int, *, feeds: int = 0, what: str = "whole") -> Any:
+    return bench.python(_LBTUTOR, origin, feeds, what, port=bench.free_port())
 
 
-def test_cpu_of_a_request(tmp_path: Path) -> None:
-    with nginx(tmp_path, 1, _ANSWER) as (_, origin):
-        with nginx(tmp_path, origin, _PASS) as (process, port):
-            costs = {"nginx": cost(process, port)}
-        for name, script, feeds in (
-            ("lbtutor, nobody listening", _LBTUTOR, "0"),
-            ("lbtutor, trace recorded", _LBTUTOR, "1"),
-            ("a pipe on asyncio streams that reads no HTTP", _NAIVE, ""),
-        ):
-            port = free_port()
-            with running(sys.executable, "-c", script, str(port), str(origin), feeds, port=port) as process:
-                costs[name] = cost(process, port)
-    for name, microseconds in costs.items():
-        print(f"\n{name}: {microseconds:.1f} us a request, {microseconds / costs['nginx']:.2f} x nginx", end="")
-    print()
+def haproxy(bench: Any, origin: int) -> Any:
+    port = bench.free_port()
+    config: Path = bench.folder / "haproxy.cfg"
+    config.write_text(_HAPROXY.format(port=port, origin=origin))
+    return bench.start("haproxy", "-f", str(config), port=port)
+
+
+def cookie_of(port: int) -> str:
+    """The cookie that this balancer gives to a new client, ready to be shown again."""
+    connection = http.client.HTTPConnection("127.0.0.1", port)
+    connection.request("GET", _PATH)
+    given = connection.getresponse().getheader("Set-Cookie") or "nobody=1"
+    connection.close()
+    return f"Cookie: {given.partition(';')[0]}"
+
+
+def test_cpu_of_a_request(bench: Any, origin: int) -> None:
+    candidates = {
+        "nginx": bench.nginx(_LOCATIONS, origin=origin),
+        "lbtutor, one route": balancer(bench, origin, what="bare"),
+        "lbtutor, routes + cookie + health": balancer(bench, origin),
+        "the same, trace recorded": balancer(bench, origin, feeds=1),
+    }
+    if shutil.which("haproxy"):
+        candidates["haproxy"] = haproxy(bench, origin)
+    measures: dict[str, Callable[[], float]] = {
+        name: partial(bench.cost, one, path=_PATH, headers=[cookie_of(one.port)]) for name, one in candidates.items()
+    }
+    figures = bench.in_turns(measures)
+    bench.table(figures, "us", against="nginx")
+    bench.table({name: figures[name] for name in list(figures)[2:4]}, "us", against=list(figures)[2])
+
+
+@pytest.mark.skipif("LBTUTOR_PEERS" not in os.environ, reason="LBTUTOR_PEERS names no Python that has the peers")
+def test_cpu_of_a_request_beside_proxies_in_python(bench: Any, origin: int) -> None:
+    python = os.environ["LBTUTOR_PEERS"]
+    ports = [bench.free_port() for _ in range(3)]
+    folder = Path(python).parent
+    to = f"http://127.0.0.1:{origin}"
+    candidates = {
+        "lbtutor": balancer(bench, origin),
+        "aiohttp": bench.python(_AIOHTTP, origin, port=ports[0], python=python),
+        "mitmproxy": bench.start(
+            str(folder / "mitmdump"), "-q", "--mode", f"reverse:{to}", "-p", str(ports[1]), port=ports[1]
+        ),
+        "proxy.py": bench.python(_PROXY_PY, origin, port=ports[2], python=python),
+    }
+    measures: dict[str, Callable[[], float]] = {
+        name: partial(bench.cost, one, path=_PATH) for name, one in candidates.items()
+    }
+    bench.table(bench.in_turns(measures, rounds=3), "us", against="lbtutor")

@@ -38,6 +38,7 @@ from lbtutor.core.health import HealthCheck
 from lbtutor.core.messages import (
     Add,
     BackendConfig,
+    Cut,
     Decision,
     Disable,
     Drain,
@@ -50,6 +51,7 @@ from lbtutor.core.messages import (
     Remove,
     Request,
     SetWeight,
+    Wait,
 )
 from lbtutor.core.pool import PoolConfig
 from lbtutor.core.retry import Retry
@@ -179,7 +181,7 @@ def test_two_pools_of_one_name_are_refused() -> None:
 def test_a_refused_request_is_tried_elsewhere_once_each_until_tries_or_backends_run_out() -> None:
     stage = Stage("abc", retry=Retry(attempts=9))
     tried = [stage.forward().backend.name]
-    while (again := stage.balancer.finish(1, REFUSED, now=1.0)) is not None:
+    while isinstance(again := stage.balancer.finish(1, REFUSED, now=1.0), Forward):
         assert again.attempt == len(tried) + 1
         tried.append(again.backend.name)
     assert tried == ["a", "b", "c"]
@@ -202,14 +204,14 @@ def test_attempts_count_all_tries() -> None:
         (Outcome.answered(503), False),
         (REFUSED, True),
         (Outcome.failed("unreachable"), True),
-        (Outcome.failed("closed"), False),
+        (Outcome.failed("closed"), True),
         (Outcome.failed("invalid"), False),
         (Outcome.failed("timed_out"), False),
         (Outcome.failed("cut", 200), False),
         (Outcome.failed("cancelled"), False),
     ],
 )
-def test_only_a_failure_before_anything_was_sent_is_tried_again(outcome: Outcome, again: bool) -> None:
+def test_what_is_tried_again_is_what_on_lists(outcome: Outcome, again: bool) -> None:
     stage = Stage("ab", retry=Retry(attempts=2))
     stage.forward()
     assert (stage.balancer.finish(1, outcome, now=0.0) is not None) == again
@@ -219,7 +221,7 @@ def test_a_retry_waits_for_its_own_answer_alone() -> None:
     stage = Stage("ab", retry=Retry(attempts=2))
     stage.forward(at=1.0)
     again = stage.balancer.finish(1, REFUSED, now=4.0)
-    assert again is not None
+    assert isinstance(again, Forward)
     stage.balancer.finish(1, OK, now=4.5)
     assert again.backend.latency == 0.5
 
@@ -264,6 +266,76 @@ def test_an_idle_backend_is_drained_at_once() -> None:
     stage = Stage("ab")
     stage.balancer.command(Drain("web", "b"), now=1.0)
     assert stage.events[-2:] == [Draining(1.0, "web", "b", 0), Drained(1.0, "web", "b")]
+
+
+def test_when_the_time_to_drain_is_over_all_that_is_in_flight_there_is_to_be_cut_off() -> None:
+    stage = Stage("ab", algorithm="round_robin")
+    for _ in range(4):
+        stage.forward()
+    stage.balancer.command(Drain("web", "a", within=Seconds(5)), now=1.0)
+    assert stage.balancer.next_deadline() == stage.balancer.next_alarm == 6.0
+    stage.balancer.finish(1, OK, now=2.0)
+    stage.balancer.tick(5.9)
+    assert stage.balancer.take_decided() == []
+    stage.balancer.tick(6.0)
+    assert stage.balancer.take_decided() == [Cut(3, "the time to drain web/a is over")]
+    assert stage.told(Drained) == []
+    stage.balancer.finish(3, Outcome.failed("cut"), now=6.1)
+    assert stage.told(Drained) == [Drained(6.1, "web", "a")]
+    assert stage.balancer.next_deadline() is None
+
+
+def test_a_drain_that_ends_before_its_time_leaves_no_deadline_behind() -> None:
+    for end in (lambda stage: stage.balancer.finish(1, OK, 2.0), *map(_commanding, (Enable, Remove))):
+        stage = Stage("ab")
+        stage.forward()
+        stage.balancer.command(Drain("web", "a", within=Seconds(5)), now=1.0)
+        end(stage)
+        assert stage.balancer.next_deadline() is None
+
+
+def _commanding(kind: Callable[[str, str], Any]) -> Callable[[Stage], None]:
+    return lambda stage: stage.balancer.command(kind("web", "a"), 2.0)
+
+
+def test_a_drain_may_be_given_a_time_or_another_one_later_and_is_told_once() -> None:
+    stage = Stage("ab")
+    stage.forward()
+    deadlines = []
+    for within in (None, Seconds(9), None, Seconds(3)):
+        stage.balancer.command(Drain("web", "a", within), now=1.0)
+        deadlines.append(stage.balancer.next_deadline())
+    assert deadlines == [None, 10.0, 10.0, 4.0]
+    stage.balancer.command(Disable("web", "a"), now=2.0)
+    assert stage.balancer.next_deadline() == 4.0, "maintenance ends nothing"
+    stage.balancer.finish(1, OK, now=3.0)
+    stage.balancer.command(Drain("web", "a", Seconds(3)), now=3.0)
+    assert [len(stage.told(kind)) for kind in (Draining, Drained)] == [1, 1]
+
+
+def test_what_we_cut_off_ourselves_is_not_held_against_the_backend() -> None:
+    stage = Stage("ab", passive=PassiveCheck(fails=1))
+    stage.forward()
+    stage.balancer.command(Drain("web", "a", within=Seconds(1)), now=1.0)
+    stage.balancer.tick(2.0)
+    stage.balancer.command(Enable("web", "a"), now=2.0)
+    stage.balancer.finish(1, Outcome.failed("cut"), now=2.1)
+    assert stage.told(Ejected) == []
+
+
+def test_maintenance_ends_nothing_that_is_under_way() -> None:
+    stage = Stage("a")
+    stage.forward()
+    stage.balancer.command(Disable("web", "a"), now=1.0)
+    assert stage.balancer.take_decided() == []
+    assert stage.balancer.finish(1, OK, now=2.0) is None
+    assert stage.told(Drained) == []
+
+
+def test_a_check_by_tcp_asks_for_a_connection() -> None:
+    stage = Stage("a", health=HealthCheck(mode="tcp"))
+    (probe,) = stage.balancer.tick(0.0)
+    assert probe.mode == "tcp"
 
 
 def test_one_that_left_while_draining_is_not_heard_of_again() -> None:
@@ -424,8 +496,8 @@ class Strict(Stage):
         """One request after another until each of `bad` had one, which fails there; who was picked."""
         missing, picked = set(bad), ""
         while missing:
-            forward: Forward | None = self.forward(at)
-            while forward is not None:
+            forward: Forward | Wait | None = self.forward(at)
+            while isinstance(forward, Forward):
                 name = forward.backend.name
                 picked += name
                 missing.discard(name)
@@ -469,7 +541,7 @@ def test_it_is_readmitted_at_the_next_deadline_and_not_before() -> None:
     assert stage.balancer.next_deadline() is None
     stage.serve(1.0, "b")
     stage.serve(2.0, "b")
-    assert stage.balancer.next_deadline() == stage.balancer.next_readmission == 32.0
+    assert stage.balancer.next_deadline() == stage.balancer.next_alarm == 32.0
     stage.balancer.tick(31.9)
     assert stage.out() == {"b": "ejected until 32.0 s"}
     stage.balancer.tick(32.0)

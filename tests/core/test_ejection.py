@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lbtutor.core.ejection import MOST_TIMES, Ejection, PassiveCheck, why_ejected
+from lbtutor.core.ejection import MOST_TIMES, Ejection, PassiveCheck, Tally
 from lbtutor.core.errors import ConfigError
 from lbtutor.core.messages import Outcome, OutcomeKind
 from lbtutor.core.units import Seconds
@@ -89,7 +89,7 @@ def test_it_is_ejected_exactly_when_the_dumb_model_says_so_and_for_as_long(
 
 def ejected_after(ends: Sequence[tuple[float, Outcome]], check: PassiveCheck = CHECK) -> list[bool]:
     ejection = Ejection(check, 0.0)
-    return [ejection.judge(outcome, at, at) for at, outcome in ends]
+    return [ejection.judge(outcome, at, at) is not None for at, outcome in ends]
 
 
 def test_failures_in_a_row_eject_and_an_answer_breaks_the_row() -> None:
@@ -133,7 +133,7 @@ def test_failures_are_forgotten_when_it_is_readmitted() -> None:
     assert [ejection.judge(BAD, at, at) for at in (1.0, 2.0, 3.0)][-1]
     ejection.eject(3.0)
     ejection.readmit(33.0)
-    assert [ejection.judge(BAD, at, at) for at in (33.1, 33.2, 33.3)] == [False, False, True]
+    assert [ejection.judge(BAD, at, at) is None for at in (33.1, 33.2, 33.3)] == [True, True, False]
 
 
 def in_turn(spent_well: Sequence[float]) -> list[float]:
@@ -189,6 +189,9 @@ def test_the_ceiling_is_never_passed_beyond_the_first() -> None:
         ({"max_ejected": 0.0}, "above 0 and at most 1, not 0.0"),
         ({"max_ejected": 50.0}, "above 0 and at most 1, not 50.0"),
         ({"max_ejected": float("nan")}, "above 0 and at most 1"),
+        ({"share": 0.0}, "`share` is a share of the attempts, above 0 and at most 1, not 0.0"),
+        ({"share": 50.0}, "above 0 and at most 1, not 50.0"),
+        ({"volume": 0}, "`volume` counts attempts"),
     ],
 )
 def test_numbers_that_cannot_work_are_refused(wrong: dict[str, Any], says: str) -> None:
@@ -196,6 +199,81 @@ def test_numbers_that_cannot_work_are_refused(wrong: dict[str, Any], says: str) 
         PassiveCheck(**wrong)
 
 
+def reason(check: PassiveCheck, *ends: Outcome) -> str | None:
+    """What is said of the last of these, one a second."""
+    ejection = Ejection(check, 0.0)
+    return [ejection.judge(outcome, at, at) for at, outcome in enumerate(ends, start=1)][-1]
+
+
 def test_the_reason_names_the_number_and_the_last_failure() -> None:
-    assert why_ejected(5, BAD) == "5 attempts in a row failed, the last with: answered 500"
-    assert why_ejected(1, Outcome.failed("refused")) == "one attempt failed: connection refused"
+    assert reason(PassiveCheck(fails=5), *[BAD] * 5) == "5 attempts in a row failed, the last with: answered 500"
+    assert reason(PassiveCheck(fails=1), Outcome.failed("refused")) == "one attempt failed: connection refused"
+
+
+HALF = PassiveCheck(fails=100, window=Seconds(10), share=0.5, volume=4)
+
+
+def test_every_other_attempt_that_fails_is_never_five_in_a_row_but_half_of_them() -> None:
+    ends = [OK, BAD] * 10
+    assert not any(ejected_after(list(enumerate(ends))))
+    assert ejected_after(list(enumerate(ends[:4])), HALF) == [False, False, False, True]
+    assert reason(HALF, *ends[:4]) == "2 of 4 attempts in 10 s failed (50%), the last with: answered 500"
+
+
+def test_a_share_of_few_attempts_says_nothing_and_a_smaller_share_ejects_nobody() -> None:
+    assert ejected_after([(at, BAD) for at in range(3)], HALF) == [False] * 3
+    assert not any(ejected_after(list(enumerate([OK, OK, BAD] * 3)), HALF))
+
+
+def test_an_answer_never_ejects_though_the_share_be_reached_with_it() -> None:
+    assert ejected_after(list(enumerate([BAD, BAD, BAD, OK])), HALF) == [False] * 4
+    assert ejected_after(list(enumerate([BAD, BAD, BAD, OK, BAD])), HALF)[-1]
+
+
+def test_a_client_that_left_is_no_attempt() -> None:
+    assert ejected_after(list(enumerate([LEFT, BAD, LEFT, BAD, BAD, LEFT])), HALF) == [False] * 6
+
+
+def test_the_share_is_of_the_window_and_forgotten_at_the_readmission() -> None:
+    assert not any(ejected_after([(0, BAD), (0, BAD), (0, BAD), (10.5, BAD)], HALF))
+    ejection = Ejection(HALF, 0.0)
+    assert [ejection.judge(BAD, at, at) for at in (1.0, 2.0, 3.0, 4.0)][-1]
+    ejection.eject(4.0)
+    ejection.readmit(6.0)
+    assert [ejection.judge(BAD, at, at) is None for at in (7.0, 7.1, 7.2, 7.3)] == [True, True, True, False]
+
+
+def test_another_rule_counts_anew_and_the_same_one_goes_on() -> None:
+    ejection = Ejection(CHECK, 0.0)
+    assert [ejection.judge(BAD, at, at) for at in (1.0, 2.0)] == [None, None]
+    ejection.judge_by(PassiveCheck(fails=3, window=Seconds(10), eject=Seconds(30)))
+    assert ejection.judge(BAD, 3.0, 3.0)
+    ejection.judge_by(HALF)
+    assert ejection.judge(BAD, 4.0, 4.0) is None
+
+
+@given(
+    window=st.floats(min_value=0.5, max_value=20),
+    ends=st.lists(st.tuples(st.floats(min_value=0, max_value=5), st.booleans()), max_size=60),
+)
+def test_the_tally_is_of_the_last_window_or_of_the_last_nine_tenths_of_it(
+    window: float, ends: Sequence[tuple[float, bool]]
+) -> None:
+    tally, now, past = Tally(window), 0.0, []
+    for wait, failed in ends:
+        now += wait
+        past.append((now, failed))
+        tally.count(failed, now)
+        for counted, kinds in ((tally.attempts, (True, False)), (tally.failures, (True,))):
+            of_kind = [at for at, bad in past if bad in kinds]
+            surely = sum(at > now - 0.9 * window + 1e-9 for at in of_kind)
+            at_most = sum(at > now - window - 1e-9 for at in of_kind)
+            assert surely <= counted <= at_most
+
+
+def test_a_tally_keeps_ten_numbers_however_much_there_is_to_count() -> None:
+    tally = Tally(10.0)
+    for number in range(5000):
+        tally.count(number % 2 == 0, number / 100)
+    assert len(tally._counts) <= 10
+    assert (tally.attempts, tally.failures) == (1000, 500)

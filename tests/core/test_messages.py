@@ -11,6 +11,7 @@ from lbtutor.core.messages import Outcome, OutcomeKind, Request
 TABLE: dict[OutcomeKind, tuple[int, bool]] = {
     "refused": (502, True),
     "unreachable": (504, True),
+    "untrusted": (502, True),
     "closed": (502, False),
     "invalid": (502, False),
     "timed_out": (504, False),
@@ -20,7 +21,7 @@ TABLE: dict[OutcomeKind, tuple[int, bool]] = {
 
 
 def test_the_table_has_every_kind() -> None:
-    assert {*TABLE, "answered"} == set(get_args(OutcomeKind))
+    assert {*TABLE, "answered", "served"} == set(get_args(OutcomeKind))
 
 
 @pytest.mark.parametrize("kind", TABLE)
@@ -42,6 +43,11 @@ def test_an_answer_is_definite_and_fails_only_when_it_blames_the_server(status: 
     outcome = Outcome.answered(status)
     assert (outcome.kind, outcome.status, outcome.ok, outcome.definite) == ("answered", status, ok, True)
     assert outcome.says == f"answered {status}"
+
+
+def test_what_was_served_ended_well_and_without_a_status() -> None:
+    served = Outcome("served", 0)
+    assert (served.status, served.ok, served.definite, served.says) == (0, True, True, "ended well")
 
 
 def test_an_answer_that_broke_off_keeps_the_status_that_the_client_has_seen() -> None:

@@ -6,6 +6,8 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Sequence
+from itertools import pairwise
+from math import inf
 from random import Random
 from typing import Any
 from urllib.parse import quote
@@ -17,10 +19,12 @@ from hypothesis import strategies as st
 from lbtutor.core.answers import Redirect, Respond
 from lbtutor.core.balancer import Balancer
 from lbtutor.core.errors import ConfigError
-from lbtutor.core.events import Answered, Arrived, Event, Picked, Rejected, Routed
-from lbtutor.core.messages import Answer, BackendConfig, Decision, Forward, Reject, Request
+from lbtutor.core.events import Answered, Arrived, Event, Picked, Rejected, Routed, Shifted
+from lbtutor.core.listening import ListenerConfig
+from lbtutor.core.messages import Answer, BackendConfig, Decision, Forward, Outcome, Reject, Request, Shift
 from lbtutor.core.pool import PoolConfig
-from lbtutor.core.routing import Route, Router
+from lbtutor.core.routing import Route, Router, with_doors
+from lbtutor.core.workload import Plan
 
 
 def request(path: str = "/", host: str = "", **more: Any) -> Request:
@@ -51,11 +55,14 @@ def pool_for(routes: Sequence[Route], asked: Request) -> str | None:
         (Route("win", listener="front"), Route("lose")),
         (Route("win", header={"X-A": "1"}, cookie={"group": "b"}), Route("lose", method="GET")),
         (Route("win", header={"X-A": "1", "x-b": "2"}), Route("lose", header={"X-A": "1"})),
+        (Route("win", sni="a.com"), Route("lose", sni="*.com")),
+        (Route("win", sni="*.com"), Route("lose", path="/api/users", exact=True)),
+        (Route("win", host="*.com"), Route("lose", sni="a.com")),
     ],
 )
 def test_the_more_precise_route_wins_wherever_it_stands(winner: Route, loser: Route) -> None:
     headers = {"x-a": "1", "x-b": "2", "cookie": "group=b"}
-    asked = request("/api/users", "a.com", headers=headers, listener="front")
+    asked = request("/api/users", "a.com", headers=headers, listener="front", sni="a.com")
     assert pool_for([winner, loser], asked) == "win"
     assert pool_for([loser, winner], asked) == "win"
     assert pool_for([loser], asked) == "lose"
@@ -95,6 +102,75 @@ def test_an_ipv6_host_keeps_its_colons() -> None:
 )
 def test_a_wildcard_takes_every_name_below_but_not_the_name_itself(host: str, matches: bool) -> None:
     assert pool_for([Route("web", host="*.a.com")], request(host=host)) == ("web" if matches else None)
+
+
+@pytest.mark.parametrize("sni", ["shop.example", "SHOP.Example"])
+def test_a_server_name_matches_in_any_case(sni: str) -> None:
+    assert pool_for([Route("shop", sni="Shop.example")], request(sni=sni, method="TCP")) == "shop"
+    assert pool_for([Route("shop", sni="*.Example")], request(sni=sni, method="TCP")) == "shop"
+
+
+@pytest.mark.parametrize("sni", ["", "example", "shop.example.net", "xexample"])
+def test_another_server_name_or_none_at_all_does_not(sni: str) -> None:
+    assert pool_for([Route("shop", sni="shop.example"), Route("any", sni="*.example")], request(sni=sni)) is None
+
+
+def test_a_door_that_names_its_pool_is_the_last_resort_of_that_door() -> None:
+    doors = [ListenerConfig("wire", mode="tcp", pool="raw"), ListenerConfig("front")]
+    routes = with_doors([Route("shop", sni="shop.example"), Route("web")], doors)
+    wire = {"method": "TCP", "listener": "wire"}
+    assert pool_for(routes, request(**wire)) == "raw"
+    assert pool_for(routes, request(sni="shop.example", **wire)) == "shop"
+    assert pool_for(routes, request(listener="front")) == "web"
+    assert Plan(tuple(doors), (Route("web"),), ()).every_route == with_doors([Route("web")], doors)
+
+
+def test_two_routes_of_one_name_are_refused_and_the_nameless_are_not() -> None:
+    assert Router([Route("a", name="x"), Route("b", name="y"), Route("c"), Route("d")]).named("y") == Route(
+        "b", name="y"
+    )
+    with pytest.raises(ConfigError, match="two routes are named 'x'"):
+        Router([Route("a", name="x"), Route("b", name="x")])
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("shpo", "there is no route named 'shpo'; did you mean 'shop'"),
+        ("", "there is no route named ''"),
+        ("q", "there is no route named 'q'; there is shop, old"),
+        ("old", "route 'old' is a fixed response and leads to no pool"),
+    ],
+)
+def test_a_name_that_leads_to_no_pool_is_refused(name: str, says: str) -> None:
+    with pytest.raises(ConfigError, match=says):
+        Router([Route("a", name="shop"), Route(respond=Respond(), name="old"), Route("b")]).named(name)
+
+
+weights = st.dictionaries(st.sampled_from(["blue", "green", "red"]), st.integers(0, 5), min_size=1).filter(
+    lambda split: any(split.values())
+)
+
+
+@given(weights, weights, st.booleans())
+def test_a_shift_moves_only_clients_that_must_move(was: dict[str, float], to: dict[str, float], bare: bool) -> None:
+    """A client leaves a pool only if that pool's share of the weight falls, and joins one only if its share grows."""
+    route = Route(next(iter(was)), name="r") if bare else Route(split=was, name="r")
+    shifted = route.shifted(to)
+    assert shifted.weights == to or list(shifted.weights) == list(to)
+    before, after = Router([route]), Router([route]).with_route(route, shifted)
+    share = {pool: weight / sum(route.weights.values()) for pool, weight in route.weights.items()}
+    ratio = {pool: shifted.weights.get(pool, 0) / weight for pool, weight in route.weights.items() if weight}
+    for number in range(40):
+        asked = request(client=f"10.0.0.{number}")
+        rules = before.match(asked), after.match(asked)
+        assert rules[0] is not None
+        assert rules[1] is not None
+        old, new = rules[0].pool_for(asked), rules[1].pool_for(asked)
+        assert share[old] > 0
+        assert shifted.weights[new] > 0
+        if old != new:
+            assert ratio[old] < ratio.get(new, inf)
 
 
 def test_a_route_that_names_a_method_or_a_listener_serves_it_alone() -> None:
@@ -326,6 +402,80 @@ def test_an_answer_leaves_nothing_to_finish() -> None:
     balancer = Balancer(POOLS, [Route(respond=Respond())], rng=Random(1))
     assert isinstance(balancer.arrive(request()), Answer)
     assert balancer.open_requests == 0
+
+
+# -- shifts
+
+
+BLUE_GREEN = (Route("blue", name="shop"), Route(split={"blue": 1, "green": 1}, path="/beta", name="beta"))
+
+
+def shop() -> tuple[Balancer, list[Event]]:
+    """A shop in two colours, one backend each."""
+    events: list[Event] = []
+    pools = [PoolConfig(name, backends=(BackendConfig(name[0]),)) for name in ("blue", "green")]
+    return Balancer(pools, BLUE_GREEN, rng=Random(1), report=events.append), events
+
+
+def colours(balancer: Balancer, path: str = "/") -> dict[str, str]:
+    """Where each of many clients is sent."""
+    found = {}
+    for number in range(200):
+        asked = Request(number, 9.0, f"10.0.0.{number}", path=path)
+        decision = balancer.arrive(asked)
+        assert isinstance(decision, Forward)
+        balancer.finish(number, Outcome.answered(200), 9.0)
+        found[asked.client] = decision.pool
+    return found
+
+
+def test_blue_becomes_green_at_once_and_the_trace_says_so() -> None:
+    balancer, events = shop()
+    assert set(colours(balancer).values()) == {"blue"}
+    balancer.command(Shift("shop", {"green": 100}), 3.0)
+    assert [event for event in events if isinstance(event, Shifted)] == [
+        Shifted(3.0, "shop", {"blue": 100}, {"green": 100})
+    ]
+    assert set(colours(balancer).values()) == {"green"}
+    assert set(colours(balancer, "/beta").values()) == {"blue", "green"}, "no other route is moved"
+
+
+def test_blue_becomes_green_by_degrees_and_nobody_moves_twice() -> None:
+    balancer, _ = shop()
+    stages = [colours(balancer)]
+    for green in (10, 50, 90, 100):
+        balancer.command(Shift("shop", {"blue": 100 - green, "green": green}), 3.0)
+        stages.append(colours(balancer))
+    shares = [Counter(stage.values())["green"] / 200 for stage in stages]
+    assert shares == pytest.approx([0, 0.1, 0.5, 0.9, 1], abs=0.1)
+    for before, after in pairwise(stages):
+        assert all(after[client] == "green" for client, pool in before.items() if pool == "green")
+
+
+def test_to_shift_twice_to_the_same_changes_nothing() -> None:
+    balancer, events = shop()
+    for to in ({"blue": 100}, {"blue": 100}, {"blue": 9, "green": 1}, {"blue": 9, "green": 1}):
+        balancer.command(Shift("shop", to), 3.0)
+    assert len([event for event in events if isinstance(event, Shifted)]) == 1
+
+
+@pytest.mark.parametrize(
+    ("shift", "says"),
+    [
+        (Shift("shpo", {"green": 1}), "there is no route named 'shpo'; did you mean 'shop'"),
+        (Shift("shop", {"gren": 1}), "leads to pool 'gren', which does not exist"),
+        (Shift("shop", {"green": -1, "blue": 1}), "weights of 0 or more"),
+        (Shift("shop", {"green": 0}), "needs a pool with a weight above 0"),
+        (Shift("shop", {}), "needs a pool with a weight above 0"),
+    ],
+)
+def test_a_shift_that_cannot_be_is_refused_and_changes_nothing(shift: Shift, says: str) -> None:
+    balancer, events = shop()
+    told = len(events)
+    with pytest.raises(ConfigError, match=says):
+        balancer.command(shift, 3.0)
+    assert len(events) == told
+    assert set(colours(balancer).values()) == {"blue"}
 
 
 # -- paths that can be read in two ways

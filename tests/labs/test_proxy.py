@@ -11,8 +11,8 @@ from queue import SimpleQueue
 import pytest
 
 from lbtutor.core import ConfigError, EnvironmentFault, Event, Plan
-from lbtutor.core.events import Ejected, Ended, Health, HealthChanged, Joined, Missed, Readmitted
-from lbtutor.labs.proxy import Herald, Proxy, open_doors, read_proxy
+from lbtutor.core.events import Ended, Joined
+from lbtutor.labs.proxy import Proxy, Wish, open_doors, read_proxy
 from lbtutor.live.run import Ending, LiveRun
 
 FILE = """\
@@ -97,10 +97,10 @@ def test_doors_beyond_loopback_are_known() -> None:
 
 
 def serve(
-    proxy: Proxy, *wishes: Ending, listening: Callable[[dict[str, str]], None] = lambda addresses: None
+    proxy: Proxy, *wishes: Wish, listening: Callable[[dict[str, str]], None] = lambda addresses: None
 ) -> tuple[Ending, list[str], list[str]]:
     """Serve with these wishes waiting; how it ended, what was mentioned, and what was complained of."""
-    queue: SimpleQueue[Ending] = SimpleQueue()
+    queue: SimpleQueue[Wish] = SimpleQueue()
     for wish in wishes:
         queue.put(wish)
     mentioned: list[str] = []
@@ -172,68 +172,3 @@ def test_moments_are_told_in_wall_time(plan_of: Callable[[str], Plan]) -> None:
     before = datetime.now(UTC) - timedelta(milliseconds=1)
     told = datetime.fromisoformat(proxy.wall_time(60.0))
     assert before <= told - timedelta(seconds=60) <= datetime.now(UTC)
-
-
-# -- what the operator is told ----------------------------------------------------------------------------------------
-
-
-def believed(backend: str, now: Health) -> HealthChanged:
-    return HealthChanged(1.0, "web", backend, "down" if now == "up" else "up", now, "3 probes in a row")
-
-
-def joins(*backends: str, weight: float = 1.0, health: Health = "up") -> list[Event]:
-    return [Joined(0.0, "web", backend, weight, health) for backend in backends]
-
-
-def told(plan: Plan, *events: Event) -> list[str]:
-    herald = Herald(plan)
-    return [sentence for event in events for sentence in herald.take(event)]
-
-
-def test_a_pool_is_down_when_its_last_backend_is_and_up_with_the_first(plan_of: Callable[[str], Plan]) -> None:
-    events = [*joins("a", "b"), *[believed(*change) for change in _STORY]]
-    assert told(plan_of(FILE), *events) == [
-        "web/a is down: 3 probes in a row",
-        "web/b is down: 3 probes in a row",
-        "pool web is down: none of its 2 backends is available, so requests are answered 503",
-        "web/a is up again: 3 probes in a row",
-        "pool web is up again with 1 of its 2 backends",
-        "web/b is up again: 3 probes in a row",
-    ]
-
-
-_STORY: list[tuple[str, Health]] = [("a", "down"), ("b", "down"), ("a", "up"), ("b", "up")]
-
-
-def test_a_pool_that_fails_open_says_so(plan_of: Callable[[str], Plan]) -> None:
-    plan = plan_of(FILE.replace("[pool.web]", '[pool.web]\nall_down = "fail_open"'))
-    assert told(plan, *joins("a"), believed("a", "down"))[-1].endswith("so all of them get requests")
-
-
-def test_a_backend_of_weight_0_keeps_no_pool_up(plan_of: Callable[[str], Plan]) -> None:
-    events = [*joins("a"), *joins("spare", weight=0), believed("a", "down")]
-    assert told(plan_of(FILE), *events)[-1].startswith("pool web is down: none of its 1 backend ")
-
-
-def test_an_ejected_backend_is_not_available_whatever_its_probes_say(plan_of: Callable[[str], Plan]) -> None:
-    events = [
-        *joins("a"),
-        Ejected(1.0, "web", "a", 31.0, "5 errors in a row"),
-        believed("a", "down"),
-        Readmitted(31.0, "web", "a"),
-        believed("a", "up"),
-    ]
-    sentences = told(plan_of(FILE), *events)
-    assert sentences[0] == "web/a is ejected for 30 s: 5 errors in a row"
-    assert sentences[1].startswith("pool web is down")
-    assert [sentence for sentence in sentences[2:] if sentence.startswith("pool")] == sentences[-1:]
-    assert sentences[-1] == "pool web is up again with 1 of its 1 backend"
-
-
-def test_a_pool_that_waits_for_its_first_probes_is_not_called_down(plan_of: Callable[[str], Plan]) -> None:
-    events = [*joins("a", "b", health="unchecked"), HealthChanged(1.0, "web", "a", "unchecked", "up", "one probe")]
-    assert told(plan_of(FILE), *events) == ["web/a is up: one probe"]
-
-
-def test_what_was_missed_is_told(plan_of: Callable[[str], Plan]) -> None:
-    assert told(plan_of(FILE), Missed(1.0, 7)) == ["7 events were missed here: the reader fell behind"]

@@ -325,7 +325,7 @@ def test_what_a_file_says_of_the_data_plane_reaches_the_plan(load: Load, tmp_pat
     assert web.sticky is not None
     assert (web.sticky.cookie, web.sticky.ttl, web.sticky.form) == ("SERVER_ID", 1800, "readable")
     assert (web.retry.attempts, web.retry.budget, web.retry.on) == (3, 0.2, ("connect", "503"))
-    assert (web.slow_start, web.queue, web.panic) == (20, 2, 0.5)
+    assert (web.slow_start, web.queue, web.panic) == (Seconds(20), Seconds(2), 0.5)
     assert [(backend.limit, backend.backup) for backend in web.backends] == [(4, False), (None, True)]
     assert {machine.sessions for machine in plan.machines if machine.pool == "web"} == {"memory"}
     assert green.tls is not None

@@ -3,6 +3,7 @@ told, and runs that are stopped whatever happens."""
 
 from __future__ import annotations
 
+import select
 import socket
 import struct
 import threading
@@ -34,6 +35,13 @@ class Peer:
     def send(self, data: bytes) -> None:
         self.sock.sendall(data)
 
+    def send_until_stuck(self, data: bytes) -> int:
+        """Send until nobody takes more; how much was taken."""
+        sent = 0
+        while sent < len(data) and select.select([], [self.sock], [], 0.2)[1]:
+            sent += self.sock.send(data[sent : sent + 65_536])
+        return sent
+
     def read(self, size: int) -> bytes:
         """Exactly so many bytes, or fewer at the end of the stream."""
         data = self.file.read(size)
@@ -47,9 +55,9 @@ class Peer:
         return data
 
     def read_head(self) -> bytes:
-        """A head with its empty line; nothing at the end of the stream."""
+        """A head with its empty line, or trailers; nothing at the end of the stream."""
         head = b""
-        while not head.endswith(b"\r\n\r\n"):
+        while not head.endswith(b"\r\n\r\n") and head != b"\r\n":
             line = self.file.readline()
             if not line:
                 break
@@ -98,13 +106,13 @@ class Peer:
         while True:
             line = self.file.readline()
             size = int(line, 16)
+            if size == 0:
+                self.received += raw + line
+                return bytes(raw + line + self.read_head()), bytes(body)
             piece = self.file.read(size + 2)
             assert piece.endswith(b"\r\n"), f"a chunk of {size} bytes does not end after them"
             raw += line + piece
             body += piece[:-2]
-            if size == 0:
-                self.received += raw
-                return bytes(raw), bytes(body)
 
 
 Script = Callable[[Peer], None]

@@ -6,11 +6,13 @@ import select
 import socket
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from msgspec.structs import replace
 
-from lbtutor.core import ListenerConfig, Plan, Seconds
+from lbtutor.core import ListenerConfig, Plan, Redirect, Respond, Route, Seconds
 from lbtutor.core.events import Arrived, Finished
 from lbtutor.live.run import LiveRun
 
@@ -73,6 +75,60 @@ def test_a_thousand_pipelined_requests_that_nobody_can_serve_are_all_refused(
     peer = connect(start(proxy_plan()))
     threading.Thread(target=peer.send, args=(b"GET / HTTP/1.1\r\nHost: lab\r\n\r\n" * 5000,), daemon=True).start()
     assert {peer.answer()[0] for _ in range(5000)} == {503}
+
+
+def test_answers_of_all_kinds_keep_their_order_behind_a_slow_one(
+    server: Serve, start: Start, proxy_plan: ProxyPlan, connect: Connect
+) -> None:
+    """The backend answers the first only when the balancer could have answered all the others long ago."""
+    may_answer = threading.Event()
+
+    def script(peer: Peer) -> None:
+        while (request := peer.read_request()) is not None:
+            method, path, _ = request[0].split(b" ", 2)
+            if path == b"/slow":
+                may_answer.wait(20)
+            body = b"" if method == b"HEAD" or path == b"/304" else path + request[1]
+            status = b"304 Not Modified" if path == b"/304" else b"200 OK"
+            peer.send(b"HTTP/1.1 %b\r\nContent-Length: %d\r\n\r\n%b" % (status, len(path + request[1]), body))
+
+    plan = proxy_plan(server(script).address)
+    routes = (
+        *plan.routes,
+        Route(path="/own", respond=Respond(418, "tea")),
+        Route(path="/moved", redirect=Redirect("/there", 301)),
+    )
+    peer = connect(start(replace(plan, routes=routes)))
+    asked: list[tuple[str, str, bytes, int, bytes]] = [
+        ("GET", "/slow", b"", 200, b"/slow"),
+        ("GET", "/own", b"", 418, b"tea"),
+        ("HEAD", "/a", b"", 200, b""),
+        ("HEAD", "/own", b"", 418, b""),
+        ("GET", "/304", b"", 304, b""),
+        ("POST", "/b", b"Content-Length: 3\r\n\r\nabc", 200, b"/babc"),
+        ("GET", "/moved", b"", 301, b""),
+        ("PUT", "/c", b"Transfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n", 200, b"/c1\r\nx\r\n0\r\n\r\n"),
+        ("GET", "/last", b"Connection: close\r\n\r\n", 200, b"/last"),
+    ]
+    for method, path, rest, _, _ in asked:
+        peer.send(f"{method} {path} HTTP/1.1\r\nHost: lab\r\n".encode() + (rest or b"\r\n"))
+    may_answer.set()
+    for method, path, _, status, body in asked:
+        got, _, content = peer.answer(method)
+        assert (got, content) == (status, body), path
+    assert peer.rest() == b""
+
+
+def test_an_error_in_the_middle_leaves_the_answers_around_it_in_place(
+    server: Serve, start: Start, proxy_plan: ProxyPlan, connect: Connect
+) -> None:
+    def script(peer: Peer) -> None:
+        while (request := peer.read_request()) is not None:
+            peer.send(b"nonsense\r\n\r\n" if b"/bad" in request[0] else OK)
+
+    peer = connect(start(proxy_plan(server(script).address)))
+    peer.send(b"".join(b"GET %b HTTP/1.1\r\nHost: lab\r\n\r\n" % path for path in (b"/", b"/bad", b"/", b"/bad", b"/")))
+    assert [peer.answer()[0] for _ in range(5)] == [200, 502, 200, 502, 200]
 
 
 def test_requests_that_come_byte_by_byte_are_understood(
@@ -196,7 +252,7 @@ def test_a_request_to_switch_protocols_is_taken_as_an_ordinary_one(
         (b"Content-Length: 0\r\n\r\n", b""),
         (
             b"Transfer-Encoding: chunked\r\n\r\n5;ext=1\r\nhello\r\n0\r\nX-Trailer: t\r\n\r\n",
-            b"5\r\nhello\r\n0\r\n\r\n",
+            b"5\r\nhello\r\n0\r\nX-Trailer: t\r\n\r\n",
         ),
         (b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n", b"0\r\n\r\n"),
     ],
@@ -205,9 +261,11 @@ def test_a_body_arrives_whole_in_its_own_framing(
     server: Serve, start: Start, proxy_plan: ProxyPlan, connect: Connect, sent: bytes, received: bytes
 ) -> None:
     bodies: list[bytes] = []
+    heads: list[bytes] = []
 
     def keep_body(peer: Peer) -> None:
         while (request := peer.read_request()) is not None:
+            heads.append(request[0])
             bodies.append(request[1])
             peer.send(OK)
 
@@ -217,7 +275,130 @@ def test_a_body_arrives_whole_in_its_own_framing(
         peer.send(b"POST / HTTP/1.1\r\nHost: lab\r\n" + sent)
         assert peer.answer()[2] == b"ok"
     assert bodies == [received, received]
-    assert b"x-trailer" not in backend.received.lower(), "a trailer must not become a field of the next head"
+    assert not any(b"x-trailer" in head.lower() for head in heads), "a trailer must not become a field of the next head"
+
+
+TRAILERS = (
+    b"X-Sum: 1\r\nGrpc-Status: 0\r\nContent-Type: a/b\r\nAuthorization: x\r\nSet-Cookie: a=b\r\nHost: evil\r\n"
+    b"X-Forwarded-For: 6.6.6.6\r\nX-Once: 1\r\nCookie: a\r\nTrailer: b\r\n"
+)
+"""Two that may go on, and others that only a head may hold, that are hearsay, or that Connection names."""
+
+
+@pytest.mark.parametrize("pieces", [1, 40])
+def test_trailers_pass_in_both_directions_and_the_announcement_with_them(
+    server: Serve, start: Start, proxy_plan: ProxyPlan, connect: Connect, pieces: int
+) -> None:
+    rest = (
+        b"Connection: X-Once\r\nTrailer: X-Sum\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n%b\r\n" % TRAILERS
+    )
+    passed = b"3\r\nabc\r\n0\r\nX-Sum: 1\r\nGrpc-Status: 0\r\n\r\n"
+    heads: list[bytes] = []
+    bodies: list[bytes] = []
+
+    def script(peer: Peer) -> None:
+        while (request := peer.read_request()) is not None:
+            heads.append(request[0])
+            bodies.append(request[1])
+            in_pieces(peer, b"HTTP/1.1 200 OK\r\n" + rest)
+
+    def in_pieces(peer: Peer, message: bytes) -> None:
+        size = len(message) // pieces + 1
+        for start in range(0, len(message), size):
+            peer.send(message[start : start + size])
+
+    peer = connect(start(proxy_plan(server(script).address)))
+    for _ in range(2):
+        in_pieces(peer, b"POST / HTTP/1.1\r\nHost: lab\r\n" + rest)
+        assert b"\r\nTrailer: X-Sum\r\n" in peer.read_head()
+        chunks, body = peer.read_chunks()
+        assert body == b"abc"
+        assert chunks.endswith(b"0\r\nX-Sum: 1\r\nGrpc-Status: 0\r\n\r\n")
+    assert [body[-34:] for body in bodies] == [passed[-34:]] * 2
+    assert all(b"\r\nTrailer: X-Sum\r\n" in head for head in heads)
+
+
+def test_a_client_of_http_1_0_is_spared_the_trailers(
+    server: Serve, start: Start, proxy_plan: ProxyPlan, connect: Connect
+) -> None:
+    chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nX-Sum: 1\r\n\r\n"
+    peer = connect(start(proxy_plan(server(always(chunked)).address)))
+    peer.send(b"GET / HTTP/1.0\r\n\r\n")
+    assert peer.rest().endswith(b"\r\n\r\nhello")
+
+
+def test_hints_pass_to_those_who_know_them(
+    server: Serve, start: Start, proxy_plan: ProxyPlan, connect: Connect
+) -> None:
+    hinted = b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\nConnection: X-Hop\r\nX-Hop: 1\r\n\r\n" * 2 + OK
+    run = start(proxy_plan(server(always(hinted)).address))
+    new, old = connect(run), connect(run)
+    new.send(b"GET / HTTP/1.1\r\nHost: lab\r\n\r\n")
+    for _ in range(2):
+        assert new.read_head() == b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"
+    assert new.answer()[2] == b"ok"
+    old.send(b"GET / HTTP/1.0\r\n\r\n")
+    assert old.answer()[2] == b"ok"
+
+
+@pytest.mark.parametrize("status", [b"204 No Content", b"100 Continue", b"103 Early Hints"])
+def test_an_answer_without_a_body_has_no_length_either(
+    server: Serve, start: Start, proxy_plan: ProxyPlan, connect: Connect, status: bytes
+) -> None:
+    backend = server(always(b"HTTP/1.1 %b\r\nContent-Length: 7\r\nDate: now\r\n\r\n" % status + OK))
+    peer = connect(start(proxy_plan(backend.address)))
+    peer.send(b"POST / HTTP/1.1\r\nHost: lab\r\nExpect: 100-continue\r\nContent-Length: 1\r\n\r\nx")
+    assert peer.read_head().split(b"\r\n")[:2] == [b"HTTP/1.1 " + status, b"Date: now"]
+    assert b"Content-Length: 7" not in peer.received
+
+
+PROXY = {
+    "version 1": b"PROXY TCP4 203.0.113.7 192.0.2.1 4711 80\r\n",
+    "version 2": b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\xcb\0\x71\x07\xc0\0\x02\x01\x12\x67\0\x50",
+}
+
+
+@pytest.mark.parametrize("pieces", [1, 30])
+@pytest.mark.parametrize("header", PROXY.values(), ids=PROXY.keys())
+def test_a_proxy_says_first_for_whom_it_speaks(
+    server: Serve, watched: Watched, proxy_plan: ProxyPlan, connect: Connect, header: bytes, pieces: int
+) -> None:
+    backend = server(always(OK))
+    run, watch = watched(proxy_plan(backend.address, listener=ListenerConfig("front", accept_proxy=True)))
+    peer = connect(run)
+    message = header + b"GET / HTTP/1.1\r\nHost: lab\r\nX-Forwarded-For: 6.6.6.6\r\n\r\n"
+    size = len(message) // pieces + 1
+    for begin in range(0, len(message), size):
+        peer.send(message[begin : begin + size])
+    assert peer.answer()[0] == 200
+    assert watch.until(Arrived).client == "203.0.113.7"
+    assert b"X-Forwarded-For: 203.0.113.7\r\n" in backend.received
+    peer.send(b"GET / HTTP/1.1\r\nHost: lab\r\n\r\n")
+    assert peer.answer()[0] == 200, "only the first bytes of a connection speak of it"
+
+
+@pytest.mark.parametrize(
+    "said", [b"GET / HTTP/1.1\r\nHost: lab\r\n\r\n", b"PROXY TCP4 x y 1 2\r\n", b"\r\n\r\n\0\r\nQUIT\n1234"]
+)
+def test_whoever_does_not_say_for_whom_it_speaks_is_hung_up_on(
+    server: Serve, start: Start, proxy_plan: ProxyPlan, connect: Connect, said: bytes
+) -> None:
+    backend = server(always(OK))
+    peer = connect(start(proxy_plan(backend.address, listener=ListenerConfig("front", accept_proxy=True))))
+    peer.send(said)
+    with suppress(ConnectionResetError):
+        assert peer.rest() == b""
+    assert not backend.peers
+
+
+def test_a_proxy_that_speaks_for_nobody_is_the_client_itself(
+    server: Serve, watched: Watched, proxy_plan: ProxyPlan, connect: Connect
+) -> None:
+    run, watch = watched(proxy_plan(server(always(OK)).address, listener=ListenerConfig("front", accept_proxy=True)))
+    peer = connect(run)
+    peer.send(b"PROXY UNKNOWN\r\nGET / HTTP/1.1\r\nHost: lab\r\n\r\n")
+    assert peer.answer()[0] == 200
+    assert watch.until(Arrived).client == "127.0.0.1"
 
 
 @pytest.mark.parametrize(
@@ -377,7 +558,7 @@ def test_pipelined_requests_do_not_pile_up_behind_one_that_takes_its_time(
         sent += peer.sock.send(request * 1000)
     run.snapshot()
     stage: Any = run._stage
-    (connection,) = stage._fronts[0].connections
+    (connection,) = next(stage.doors.fronts).connections
     one_read = 262_144
     assert 1 < len(connection._requests) <= one_read / len(request) + 1
 
@@ -433,6 +614,64 @@ MALFORMED = {
     "a bare LF after the size of a chunk": CHUNKED + b"3\nabc\r\n0\r\n\r\n",
     "a bare LF in a chunk's extension": CHUNKED + b"3;a\nb\r\nabc\r\n0\r\n\r\n",
     "a coding among the trailers": CHUNKED + b"0\r\nTransfer-Encoding: chunked\r\n\r\n",
+    "a length among the trailers": CHUNKED + b"0\r\nContent-Length: 3\r\n\r\n",
+    "a folded trailer": CHUNKED + b"0\r\nX: a\r\n b\r\n\r\n",
+    "a bare LF among the trailers": CHUNKED + b"0\r\nX: a\n\r\n",
+    "a space before a trailer's colon": CHUNKED + b"0\r\nX : a\r\n\r\n",
+    "a list of equal lengths": HEAD + b"Content-Length: 3,3\r\n\r\nabc",
+    "a length with an underscore": HEAD + b"Content-Length: 3_0\r\n\r\nabc",
+    "a length in other digits": HEAD + b"Content-Length: \xd9\xa3\r\n\r\nabc",
+    "two lengths in one": HEAD + b"Content-Length: 3 4\r\n\r\nabc",
+    "an empty coding": HEAD + b"Transfer-Encoding:\r\n\r\n0\r\n\r\n",
+    "a coding in quotes": HEAD + b'Transfer-Encoding: "chunked"\r\n\r\n0\r\n\r\n',
+    "a coding with a parameter": HEAD + b"Transfer-Encoding: chunked;a=b\r\n\r\n0\r\n\r\n",
+    "chunked and identity": HEAD + b"Transfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\n",
+    "a folded coding": HEAD + b"Transfer-Encoding:\r\n chunked\r\n\r\n0\r\n\r\n",
+    "a space in a name": b"GET / HTTP/1.1\r\nHost: lab\r\nX Y: a\r\n\r\n",
+    "a tab before the colon": b"GET / HTTP/1.1\r\nHost: lab\r\nX\t: a\r\n\r\n",
+    "a name beyond ASCII": b"GET / HTTP/1.1\r\nHost: lab\r\nX\xe9: a\r\n\r\n",
+    "a vertical tab in a value": b"GET / HTTP/1.1\r\nHost: lab\r\nX: a\x0bb\r\n\r\n",
+    "DEL in a value": b"GET / HTTP/1.1\r\nHost: lab\r\nX: a\x7f\r\n\r\n",
+    "two spaces before the target": b"GET  / HTTP/1.1\r\nHost: lab\r\n\r\n",
+    "two spaces before the version": b"GET /  HTTP/1.1\r\nHost: lab\r\n\r\n",
+    "a tab before the target": b"GET\t/ HTTP/1.1\r\nHost: lab\r\n\r\n",
+    "a tab before the version": b"GET /\tHTTP/1.1\r\nHost: lab\r\n\r\n",
+    "a tab in the target": b"GET /a\tb HTTP/1.1\r\nHost: lab\r\n\r\n",
+    "a target beyond ASCII": b"GET /\xc3\xa9 HTTP/1.1\r\nHost: lab\r\n\r\n",
+    "DEL in the target": b"GET /\x7f HTTP/1.1\r\nHost: lab\r\n\r\n",
+    "an asterisk and more": b"OPTIONS *a HTTP/1.1\r\nHost: lab\r\n\r\n",
+    "an asterisk for GET": b"GET * HTTP/1.1\r\nHost: lab\r\n\r\n",
+    "a target at another host": b"GET http://other/ HTTP/1.1\r\nHost: lab\r\n\r\n",
+    "a target with somebody's name": b"GET http://me@lab/ HTTP/1.1\r\nHost: lab\r\n\r\n",
+    "a target in another scheme": b"GET ftp://lab/ HTTP/1.1\r\nHost: lab\r\n\r\n",
+    "a Host with two ports": b"GET / HTTP/1.1\r\nHost: lab:80:80\r\n\r\n",
+    "a Host with a path": b"GET / HTTP/1.1\r\nHost: lab/x\r\n\r\n",
+    "a Host with half a bracket": b"GET / HTTP/1.1\r\nHost: [::1\r\n\r\n",
+    "a space after the version": b"GET / HTTP/1.1 \r\nHost: lab\r\n\r\n",
+    "a version in lower case": b"GET / http/1.1\r\nHost: lab\r\n\r\n",
+    "a version with more digits": b"GET / HTTP/1.10\r\nHost: lab\r\n\r\n",
+    "a bare CR after the version": b"GET / HTTP/1.1\rHost: lab\r\n\r\n",
+    "two CRs at the end of a line": b"GET / HTTP/1.1\r\nHost: lab\r\r\n\r\n",
+    "a bare LF at the end of the head": b"GET / HTTP/1.1\r\nHost: lab\r\n\n",
+    "a space before the method": b" GET / HTTP/1.1\r\nHost: lab\r\n\r\n",
+    "RTSP": b"OPTIONS / RTSP/1.0\r\nHost: lab\r\n\r\n",
+    "ICE": b"SOURCE / ICE/1.0\r\nHost: lab\r\n\r\n",
+    "a signed chunk": CHUNKED + b"+3\r\nabc\r\n0\r\n\r\n",
+    "a space before the size of a chunk": CHUNKED + b" 3\r\nabc\r\n0\r\n\r\n",
+    "a chunk of 2 to the 64th": CHUNKED + b"10000000000000000\r\nabc",
+    "a chunk with an underscore": CHUNKED + b"1_0\r\nabc",
+    "a bare CR after the size of a chunk": CHUNKED + b"3\rabc\r\n0\r\n\r\n",
+    "NUL in a chunk's extension": CHUNKED + b"3;a\0\r\nabc\r\n0\r\n\r\n",
+    "a line in a chunk's quoted extension": CHUNKED + b'3;a="\r\n"\r\nabc\r\n0\r\n\r\n',
+}
+
+MALFORMED_LATER = {
+    "a chunk that ends without CRLF": b"3\r\nabc0\r\n\r\n",
+    "a chunk that ends with a bare LF": b"3\r\nabc\n0\r\n\r\n",
+    "a chunk that ends with a bare CR": b"3\r\nabc\r0\r\n\r\n",
+    "a second chunk in C's hexadecimal": b"3\r\nabc\r\n0x0\r\n\r\n",
+    "an empty line instead of a last chunk": b"3\r\nabc\r\n\r\n",
+    "a bare LF after the last chunk": b"3\r\nabc\r\n0\n\r\n",
 }
 
 
@@ -448,6 +687,29 @@ def test_a_malformed_or_ambiguous_request_is_answered_400_and_no_backend_sees_it
     assert (status, fields["connection"]) == (400, "close"), body
     assert peer.rest() == b""
     assert not backend.peers
+
+
+@pytest.mark.parametrize("body", MALFORMED_LATER.values(), ids=MALFORMED_LATER.keys())
+def test_a_body_that_is_malformed_further_on_is_refused_too_when_it_was_read_in_one_go(
+    server: Serve, start: Start, proxy_plan: ProxyPlan, connect: Connect, body: bytes
+) -> None:
+    backend = server(always(OK))
+    peer = connect(start(proxy_plan(backend.address)))
+    peer.send(CHUNKED + body)
+    assert peer.answer()[0] == 400
+    assert peer.rest() == b""
+    assert not backend.peers
+
+
+@pytest.mark.parametrize("first", [b"\r\n", b"\r\n\r\n"])
+def test_empty_lines_before_a_request_are_ignored(
+    server: Serve, start: Start, proxy_plan: ProxyPlan, connect: Connect, first: bytes
+) -> None:
+    """RFC 9112, section 2.2: old clients send one behind a body."""
+    peer = connect(start(proxy_plan(server(always(OK)).address)))
+    for _ in range(2):
+        peer.send(first + b"GET / HTTP/1.1\r\nHost: lab\r\n\r\n")
+        assert peer.answer()[0] == 200
 
 
 @pytest.mark.parametrize(
@@ -535,7 +797,7 @@ def test_a_body_that_does_not_come_in_time_is_answered_408(
     server: Serve, watched: Watched, proxy_plan: ProxyPlan, connect: Connect
 ) -> None:
     backend = server(always(OK))
-    run, watch = watched(proxy_plan(backend.address, listener=ListenerConfig("front", idle_timeout=Seconds(3))))
+    run, watch = watched(proxy_plan(backend.address, listener=ListenerConfig("front", body_timeout=Seconds(3))))
     peer = connect(run)
     peer.send(HEAD + b"Content-Length: 10\r\n\r\nabc")
     watch.until(Arrived)

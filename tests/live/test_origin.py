@@ -92,7 +92,7 @@ def test_a_request_that_a_crash_broke_is_not_sent_again_on_a_fresh_connection(
     watched: Watched, lab_plan: LabPlan, connect: Connect, eventually: Eventually
 ) -> None:
     """On a kept connection too: the machine had the request in hand, and the simulator says so as well."""
-    run, watch = watched(lab_plan("ab", service=1.0, workers=1, retry=Retry(2), speed=50))
+    run, watch = watched(lab_plan("ab", service=1.0, workers=1, retry=Retry(2, on=("connect",)), speed=50))
     peer = connect(run)
     for _ in range(2):
         peer.send(REQUEST)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -26,6 +27,10 @@ def always(answer: bytes) -> Script:
             peer.send(answer)
 
     return script
+
+
+def hear_out(peer: Peer) -> None:
+    peer.rest()
 
 
 @pytest.mark.parametrize(
@@ -59,6 +64,21 @@ def test_a_connection_closed_without_a_word_fails_the_probe(
 ) -> None:
     _, watch = watched(proxy_plan(server(lambda peer: None).address, health=CHECK))
     assert watch.until(Probed).because == "closed before an answer"
+
+
+@pytest.mark.parametrize(("listens", "because"), [(True, "connected"), (False, "connection refused")])
+def test_a_probe_that_asks_nothing_passes_when_a_connection_opens(
+    server: Serve, watched: Watched, proxy_plan: ProxyPlan, listens: bool, because: str
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        nobody = f"127.0.0.1:{closed.getsockname()[1]}"
+    silent = server(hear_out)
+    check = HealthCheck(mode="tcp", interval=Seconds(2), timeout=Seconds(1), rise=2, fall=2)
+    run, watch = watched(proxy_plan(silent.address if listens else nobody, health=check))
+    probed = watch.until(Probed)
+    assert (probed.ok, probed.because) == (listens, because)
+    run.stop()
+    assert silent.received == b""
 
 
 def test_enough_failures_take_a_backend_down_and_enough_passes_bring_it_back(

@@ -147,7 +147,7 @@ def test_a_port_in_use_is_an_environment_fault_and_leaves_nothing_open(lab_plan:
 @pytest.mark.parametrize(
     ("changes", "complaint"),
     [
-        ({"listeners": (ListenerConfig("front", at="nowhere"),)}, "listener front: 'nowhere' is not an address"),
+        ({"listeners": (ListenerConfig("front", at="::1:0"),)}, "listener front: '::1:0' is ambiguous"),
         ({"listeners": (ListenerConfig("front", trusted_proxies=("x",)),)}, "listener front: trusted_proxies"),
         ({"machines": ()}, "backend web/a has neither"),
         ({"traffic": (Traffic("back", 1.0),)}, "traffic goes to listener 'back'; there is front"),

@@ -85,7 +85,7 @@ except OSError as error:
     full = error.errno
 still = [answered(client) for client in clients[:10]]
 spare.connect((host, int(port)))
-(door,) = run._stage._doors
+door = run._stage.doors.open["front"].door
 for _ in range(10_000):
     if door._rest is None:
         run.ended.wait(0.001)
@@ -114,3 +114,27 @@ def test_without_file_descriptors_it_serves_those_it_has_and_recovers(tmp_path: 
     )
     assert json.loads(finished.stdout) == {"first": True, "errno": 24, "still": True, "rested": True, "recovered": True}
     assert finished.stderr == ""
+
+
+def test_a_connection_that_is_greeted_while_its_door_closes_hears_of_its_end() -> None:
+    async def scene() -> list[str]:
+        loop = asyncio.get_running_loop()
+        heard: list[str] = []
+        over = asyncio.Event()
+
+        class Guest(asyncio.Protocol):
+            def connection_made(self, transport: asyncio.BaseTransport) -> None:
+                heard.append("made")
+                door.close()
+
+            def connection_lost(self, exc: Exception | None) -> None:
+                heard.append("lost")
+                over.set()
+
+        listening = listening_socket(Address("127.0.0.1", 0), of="listener front")
+        door = Door(loop, listening, Guest)
+        with socket.create_connection(door.address):
+            await asyncio.wait_for(over.wait(), 20)
+        return heard
+
+    assert asyncio.run(scene()) == ["made", "lost"]

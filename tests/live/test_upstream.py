@@ -111,6 +111,18 @@ def test_a_connection_closed_before_an_answer_is_502(
         b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n",
         b"HTTP/1.1 000 Nothing\r\nContent-Length: 2\r\n\r\nok",
         b"HTTP/1.1 200 OK\r\nX: " + b"x" * 70_000 + b"\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 2, 2\r\n\r\nok",
+        b"HTTP/1.1 200 OK\r\nContent-Length: +2\r\n\r\nok",
+        b"HTTP/1.1 200 OK\r\nContent-Length : 2\r\n\r\nok",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked, gzip\r\n\r\n0\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: identity\r\n\r\nok",
+        b"HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        b"HTTP/1.1 200 O\0K\r\nContent-Length: 2\r\n\r\nok",
+        b"HTTP/1.1 200 O\x1bK\r\nContent-Length: 2\r\n\r\nok",
+        b"HTTP/1.1  200 OK\r\nContent-Length: 2\r\n\r\nok",
+        b"HTTP/2.0 200 OK\r\nContent-Length: 2\r\n\r\nok",
+        b"RTSP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok",
+        b"ICE/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok",
     ],
 )
 def test_an_answer_that_is_not_http_is_502(
@@ -239,12 +251,15 @@ def test_a_refused_request_is_tried_elsewhere_with_its_whole_body(
     assert [(event.attempt, event.final) for event in watch.all(Finished)] == [(1, False), (2, False), (3, True)]
 
 
-def test_what_was_sent_is_not_sent_to_another(server: Serve, watched: Watched, proxy_plan: ProxyPlan, get: Get) -> None:
+def test_what_was_sent_is_not_sent_to_another_unless_that_is_wanted(
+    server: Serve, watched: Watched, proxy_plan: ProxyPlan, get: Get
+) -> None:
     def leave(peer: Peer) -> None:
         peer.read_request()
 
     spare = server(always(OK))
-    run, watch = watched(proxy_plan(server(leave).address, spare.address, retry=Retry(2)))
+    retry = Retry(2, on=("connect",))
+    run, watch = watched(proxy_plan(server(leave).address, spare.address, retry=retry))
     assert get(run)[0] == 502
     assert not spare.peers
     assert len(watch.all(Picked)) == 1
@@ -331,6 +346,8 @@ def test_it_is_sent_again_only_once(server: Serve, start: Start, proxy_plan: Pro
         b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok",
         b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok and more",
         b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokHTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokHTTP/1.1 200 OK\r\nContent-Le",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokH",
         b"HTTP/1.1 204 No Content\r\nContent-Length: 2\r\n\r\nok",
     ],
 )

@@ -325,12 +325,14 @@ def test_without_retries_every_refused_request_is_lost(make_plan: MakePlan, play
     assert {event.backend for event in finals(trace) if not event.ok} == {"b"}
 
 
-def test_a_request_that_was_sent_is_not_sent_again(make_plan: MakePlan, play: Play) -> None:
+@pytest.mark.parametrize(("method", "ends"), [("POST", [(1, 502, True)]), ("GET", [(1, 502, False), (2, 200, True)])])
+def test_a_request_that_was_sent_is_sent_again_only_if_it_is_idempotent(
+    make_plan: MakePlan, play: Play, method: str, ends: list[tuple[int, int, bool]]
+) -> None:
     acts = [befalls("crash", "a", 1.75)]
-    trace = play(make_plan("ab", rate=1, service=SLOW_WORK, attempts=2, acts=acts, lasts=1.9))
-    assert [(event.attempt, event.outcome, event.final) for event in trace if isinstance(event, Finished)] == [
-        (1, "closed before an answer", True)
-    ]
+    plan = make_plan("ab", rate=1, service=SLOW_WORK, attempts=2, acts=acts, lasts=1.9)
+    trace = play(msgspec.structs.replace(plan, traffic=(msgspec.structs.replace(plan.traffic[0], method=method),)))
+    assert [(event.attempt, event.status, event.final) for event in trace if isinstance(event, Finished)] == ends
 
 
 def test_a_retry_tries_each_backend_once_and_then_gives_up(make_plan: MakePlan, play: Play) -> None:

@@ -105,6 +105,11 @@ def test_a_latency_is_from_the_arrival_to_the_final_answer_and_failures_have_non
     assert latency.p50 == pytest.approx(0.8, rel=0.01)
 
 
+def test_how_long_a_tunnel_lives_is_no_latency() -> None:
+    metrics = folded([arrived(1, 0.0), picked(1, 0.0), finished(1, 3600.0, Outcome.answered(101))])
+    assert (metrics.requests.ok, metrics.latency.count) == (1, 0)
+
+
 def test_errors_are_counted_by_kind() -> None:
     assert folded(STORY).errors_by_kind == {"rejected 404": 1, "answered 500": 1, "closed before an answer": 1}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 from msgspec import Struct
@@ -22,6 +23,26 @@ class Algorithm(Protocol):
         Change no backend. The same tuple object means the same members and weights as last time.
         """
         ...
+
+
+class Part(tuple["Backend", ...]):
+    """The offered tuple while some of the available are full: those who have room, and in `whole` all of them.
+
+    Single requests make a backend full and free again, too often to rebuild a table each time. An algorithm with a
+    table may keep it for `whole` and walk on in it, past those who are not in the part. Nobody else need care.
+    """
+
+    whole: tuple[Backend, ...]
+
+    def __new__(cls, backends: Iterable[Backend], whole: tuple[Backend, ...]) -> Part:
+        part = super().__new__(cls, backends)
+        part.whole = whole
+        return part
+
+
+def whole_of(backends: tuple[Backend, ...]) -> tuple[Backend, ...]:
+    """The tuple to build a table for."""
+    return backends.whole if type(backends) is Part else backends
 
 
 class Comparison(Struct, frozen=True):

@@ -9,7 +9,8 @@ The hash is BLAKE2b, cut to 64 bits: the same in every process and on every mach
 for points: it is linear, so names that differ in one letter get points in step, and the shares of ten servers with 160
 points each spread by 18 % of their mean instead of 6 %. (NGINX chains its CRCs, each from the last, which helps.)
 
-A retry is offered the pool without those tried, once. It walks on in the table as it is.
+A retry is offered the pool without those tried, once; and while somebody is full, the pool is offered without him.
+Both walk on in the table as it is.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from itertools import chain, count, islice
 from math import inf, isqrt, log
 from struct import unpack
 
-from lbtutor.core.algorithms.base import Comparison
+from lbtutor.core.algorithms.base import Comparison, whole_of
 from lbtutor.core.backend import Backend
 from lbtutor.core.errors import ConfigError
 from lbtutor.core.messages import Request
@@ -126,7 +127,7 @@ class ConsistentHash:
 
     def pick(self, request: Request, backends: tuple[Backend, ...]) -> Backend:
         ring, place = self._ring_for(request, backends), _key_hash(request)
-        if request.attempt == 1 and self._bound is None:
+        if backends is self._seen and self._bound is None:
             return ring.owner(place)
         room = self._with_room(backends)
         return next((backend for backend in ring.walk(place) if backend in room), None) or min(backends, key=_load)
@@ -142,12 +143,13 @@ class ConsistentHash:
         return Comparison(rule, tuple(map(walks.get, backends)), "lowest", "nobody shares a point", skipped)
 
     def _ring_for(self, request: Request, backends: tuple[Backend, ...]) -> Ring:
-        if backends is not self._seen and (request.attempt == 1 or self._ring.members.isdisjoint(backends)):
-            points = self._points * min(1.0, MOST_POINTS / (self._points * _weight(backends)))
+        whole = whole_of(backends)
+        if whole is not self._seen and (request.attempt == 1 or self._ring.members.isdisjoint(whole)):
+            points = self._points * min(1.0, MOST_POINTS / (self._points * _weight(whole)))
             self._ring = Ring(
-                (backend, ring_points(backend.name, max(1, round(points * backend.weight)))) for backend in backends
+                (backend, ring_points(backend.name, max(1, round(points * backend.weight)))) for backend in whole
             )
-            self._seen = backends
+            self._seen = whole
         return self._ring
 
     def _with_room(self, backends: tuple[Backend, ...]) -> Collection[Backend]:
@@ -206,13 +208,14 @@ class Maglev:
         return Comparison(rule, holds, "highest", "a slot has one holder")
 
     def _slot(self, request: Request, backends: tuple[Backend, ...]) -> int:
-        """The key's slot, and for a retry the first from there on whose holder is offered."""
-        if backends is not self._seen and (request.attempt == 1 or self._members.isdisjoint(backends)):
-            self._holders = _table(sorted(backends, key=lambda backend: backend.name), self._size)
+        """The key's slot, or the first from there on whose holder is offered."""
+        whole = whole_of(backends)
+        if whole is not self._seen and (request.attempt == 1 or self._members.isdisjoint(whole)):
+            self._holders = _table(sorted(whole, key=lambda backend: backend.name), self._size)
             self._members = frozenset(self._holders)
-            self._seen = backends
+            self._seen = whole
         slot = _key_hash(request) % self._size
-        while request.attempt > 1 and self._holders[slot] not in backends:
+        while backends is not self._seen and self._holders[slot] not in backends:
             slot = (slot + 1) % self._size
         return slot
 

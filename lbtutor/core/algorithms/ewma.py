@@ -11,12 +11,21 @@ from lbtutor.core.algorithms.load import TIE_RULE, Rotation
 from lbtutor.core.backend import Backend
 from lbtutor.core.errors import ConfigError
 from lbtutor.core.events import Event, Finished
-from lbtutor.core.messages import Outcome, Request
+from lbtutor.core.messages import Outcome, OutcomeKind, Request
 
 UNMEASURED = 1e6
 """The load of one that has work and has never answered: more than any that was measured (Envoy's number)."""
 
-_NO_ANSWER = {Outcome.failed(kind).says for kind in ("refused", "unreachable", "closed", "invalid", "timed_out", "cut")}
+_FAILED: tuple[OutcomeKind, ...] = (
+    "refused",
+    "unreachable",
+    "untrusted",
+    "closed",
+    "invalid",
+    "timed_out",
+    "cut",
+)
+_NO_ANSWER = {Outcome.failed(kind).says for kind in _FAILED}
 
 
 class Cost(Struct, frozen=True):

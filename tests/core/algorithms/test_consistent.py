@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lbtutor.core.algorithms.base import Algorithm
+from lbtutor.core.algorithms.base import Algorithm, Part
 from lbtutor.core.algorithms.consistent import (
     LARGEST_TABLE,
     ConsistentHash,
@@ -421,6 +421,28 @@ def test_a_retry_walks_on_in_maglevs_table() -> None:
     assert comparison.rule == f"slot {slot} of 251, {(slot - own) % 251} after the key's own"
     assert comparison.numbers == tuple(float(backend is pool[filled[slot]]) for backend in left)
     assert algorithm.compare(request("mine"), pool).rule == f"slot {own} of 251"
+
+
+@pytest.mark.parametrize("make", [small_ring, small_table])
+def test_while_one_is_full_its_keys_walk_on_and_come_home_and_the_table_stays(make: Make) -> None:
+    algorithm, pool = make(), servers(5)
+    before, built = places(algorithm, pool), dict(vars(algorithm))
+    part = Part(without(pool, pool[2]), pool)
+    meanwhile = places(algorithm, part)
+    assert {key for key in KEYS if meanwhile[key] != before[key]} == {
+        key for key in KEYS if before[key] == pool[2].name
+    }
+    assert pool[2].name not in meanwhile.values()
+    assert places(algorithm, pool) == before
+    assert all(vars(algorithm)[name] is value for name, value in built.items()), "nothing was built anew"
+
+
+def test_what_a_ring_says_while_one_is_full_is_of_those_who_have_room() -> None:
+    algorithm, pool = small_ring(), servers(3)
+    part = Part(pool[1:], pool)
+    chosen = algorithm.pick(request("mine"), part)
+    numbers = algorithm.compare(request("mine"), part).numbers
+    assert part[numbers.index(min(number for number in numbers if number is not None))] is chosen
 
 
 def test_more_backends_than_slots_leave_some_without_any() -> None:
