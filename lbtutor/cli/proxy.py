@@ -61,7 +61,8 @@ def proxy(
 
     A changed CONFIG is read again, and so it is at SIGHUP: all of it takes effect at once, or, if it has a mistake,
     nothing changes and stderr says why. Doors, routes, pools, members, health checks and certificates may change; no
-    connection is cut off. The file is the truth: weights and members that were set by hand are then as it says.
+    connection is cut off. The file is the truth: weights, splits and members that were set by hand are then as it says;
+    a drain or maintenance goes on.
 
     SIGTERM or Ctrl-C lets requests under way finish, for as long as the file's `drain` says; a second one does not
     wait. SIGUSR1 opens the access log anew, after it was moved away; SIGHUP does that too.

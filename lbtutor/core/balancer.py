@@ -66,6 +66,7 @@ from lbtutor.core.events import (
     ProbeSent,
     Queued,
     Readmitted,
+    Refused,
     Rejected,
     Reloaded,
     Routed,
@@ -202,7 +203,7 @@ class Balancer:
         """From here on tell `report` what happens, or nobody.
 
         `kinds` are the types of events to tell; None is all of them. An event that nobody wants is not made. `Why` is
-        a kind too, the dearest: without it, what is told of a choice has an empty record.
+        a kind too, the dearest: without it, what is told of a choice or a refusal has an empty record.
         """
         kinds = EVERYTHING if kinds is None else kinds
         self._kinds = kinds if report is not None else frozenset()
@@ -258,7 +259,7 @@ class Balancer:
             self._tell(event)
         if backend is None:
             return self._reject(request, pool, 500, "the algorithm broke its contract")
-        return self._forward(_Open(request, pool, backend, (*tried, backend)))
+        return self._forward(_Open(request, pool, backend, (*tried, backend) if tried else (backend,)))
 
     def _stand_in_line(self, request: Request, pool: Pool) -> Wait | Reject:
         """Nobody has room: let the request wait for its turn, if the pool has a queue and that is not full as well."""
@@ -388,9 +389,14 @@ class Balancer:
 
     def _reject(self, request: Request, pool: Pool | None, status: int, because: str) -> Reject:
         if Rejected in self._kinds:
-            name, candidates = (None, ()) if pool is None else (pool.name, passed_over(pool))
+            name = None if pool is None else pool.name
+            candidates = () if pool is None or Why not in self._kinds else passed_over(pool)
             self._tell(Rejected(request.at, request.id, status, because, name, candidates))
         return Reject(request.id, status, because)
+
+    def refused(self, event: Refused) -> None:
+        """A shell refused somebody at the door. Nothing follows from it, but it belongs into the trace."""
+        self._tell(event)
 
     def wants_again(self, request_id: int, outcome: Outcome, now: float, repeatable: bool = True) -> bool:
         """Would `finish`, told this, ask for another try? For an answer of which nothing was passed on yet.

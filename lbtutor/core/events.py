@@ -131,6 +131,17 @@ class Rejected(Struct, frozen=True, tag="rejected"):
     candidates: tuple[Candidate, ...]
 
 
+class Refused(Struct, frozen=True, tag="refused"):
+    """What a client sent was refused at the door with that status: it never became a request (malformed, too long, too
+    late, one connection too many), or its body went wrong when the request was under way."""
+
+    at: float
+    listener: str
+    client: str
+    status: int
+    because: str
+
+
 class Finished(Struct, frozen=True, tag="finished"):
     """An attempt ended after `took` seconds; `final` when no other follows and the client got `status`.
 
@@ -380,6 +391,7 @@ Event = (
     | BackedOff
     | Answered
     | Rejected
+    | Refused
     | Finished
     | ProbeSent
     | Probed

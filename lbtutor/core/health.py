@@ -18,8 +18,8 @@ interval (HAProxy's `spread-checks` idea) so that a pool of fifty is not probed 
 after a good probe is thus found out after `fall * interval + timeout` seconds, one that hangs just before a probe after
 `(fall - 1) * interval + timeout`: 95 s and 65 s with 30/5/3.
 
-With `mode = "http"` a probe asks for `path`. With `"tcp"` it asks nothing: a connection that opens has passed (HAProxy's
-plain `check`, NLB), which says that somebody listens there and no more.
+With `mode = "http"` a probe asks for `path`. With `"tcp"` it asks nothing: a connection that opens has passed
+(HAProxy's plain `check`, NLB), which says that somebody listens there and no more.
 """
 
 from __future__ import annotations

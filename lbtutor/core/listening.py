@@ -72,10 +72,11 @@ class ListenerConfig(Struct, frozen=True, forbid_unknown_fields=True):
     ahead of all else, and hangs up on whoever does not speak it. `trusted_proxies` are peer addresses whose forwarding
     fields are believed; from everybody else they are replaced.
 
-    `head_timeout` bounds the time for a request's head, `body_timeout` that between two pieces of its body,
-    `idle_timeout` the time between requests on one connection, or between bytes where there are no requests. A head has
-    at most `max_header_bytes` and `max_headers` fields, its first line at most `max_line_bytes`, a body at most
-    `max_body_bytes`; a door has at most `max_connections` (None: no limit).
+    `head_timeout` bounds the time for a request's head, `body_timeout` that in which its body must move on by another
+    256 bytes or end, `idle_timeout` the time between requests on one connection, or between bytes where there are no
+    requests. A head has at most `max_header_bytes` and `max_headers` fields, its first line at most `max_line_bytes`, a
+    body at most `max_body_bytes`; a door has at most `max_connections` (None: no limit), and whoever comes beyond them
+    is told so and let go at once, where HTTP is spoken, and otherwise let go without a word.
     """
 
     name: str

@@ -232,7 +232,11 @@ class Remove(Struct, frozen=True, tag="remove"):
 
 
 class Drain(Struct, frozen=True, tag="drain"):
-    """No new requests for this backend; those in flight end in peace, or are cut off after `within` seconds."""
+    """No new requests for this backend, those of its own sticky clients included.
+
+    What it has in flight ends in peace, or is cut off after `within` seconds. Said again, another `within` counts from
+    then on; `Enable` and `Remove` end the wait, `Disable` does not.
+    """
 
     pool: str
     backend: str

@@ -55,11 +55,12 @@ class PoolConfig(Struct, frozen=True):
     Envoy's panic). Reject is the default because it shows the truth. `key` says what hashing algorithms hash; its forms
     are those of `lbtutor.core.keys`.
 
-    `sticky` brings a client back to the backend it had. A backend that becomes available again gets its share by
-    degrees within `slow_start`. While all are at their limit, requests wait up to `queue` for one to be free (None:
-    they are turned away). When less than the share `panic` of the members is available, all the willing are offered,
-    healthy or not (0: never). `send_proxy` tells the backend who the client is, in the PROXY protocol of that version;
-    `tls` encrypts what is sent to it.
+    `sticky` brings a client back to the backend it had. A backend that becomes available again, or joins at run time,
+    gets its weight by degrees within `slow_start` (its limit it has at once; and an algorithm that does not look at
+    weights, such as plain round robin, does not look at these). While all are at their limit, requests wait up to
+    `queue` for one to be free (None: they are turned away). When less than the share `panic` of the members that the
+    operator lets have traffic is available, all of these are offered, healthy or not (0: never). `send_proxy` tells the
+    backend who the client is, in the PROXY protocol of that version; `tls` encrypts what is sent to it.
     """
 
     name: str

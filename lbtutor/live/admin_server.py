@@ -100,6 +100,7 @@ class _Server(ThreadingHTTPServer):
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    default_request_version = "HTTP/1.0"  # so that nonsense too is answered with a status
     server_version = "lbtutor"
     timeout = PATIENCE
     server: _Server

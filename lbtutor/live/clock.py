@@ -196,9 +196,8 @@ class Alarm:
         self._deadline = inf
 
     def cancel(self) -> None:
-        """Let go for good, of the timer and of whom it would call."""
+        """Let go for good, of the timer too."""
         self._deadline = self._rings_at = inf
-        self._ring = _nobody
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -224,7 +223,3 @@ def _checked(speed: float) -> float:
     if not 0 < speed < inf:
         raise ValueError(f"speed is scenario seconds per wall second, above 0, not {speed!r}")
     return speed
-
-
-def _nobody() -> None:
-    """Nobody is called any more."""

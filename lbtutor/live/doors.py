@@ -145,14 +145,14 @@ class Doors:
         opening.settle()
         for doorway in self.open.values():
             doorway.door.open(doorway.connection)
+        self._retired = [front for front in self._retired if front.connections]
         stays = {id(thing) for doorway in self.open.values() for thing in (doorway.door, doorway.front)}
         for doorway in before.values():
             if id(doorway.door) not in stays:
                 doorway.door.retire()
             if id(doorway.front) not in stays:
                 doorway.front.retire()
-                self._retired.append(doorway.front)
-        self._retired = [front for front in self._retired if front.connections]
+                self._retired.append(doorway.front)  # it may still be given those who stood in the queue
 
     def close(self) -> None:
         """Accept no more."""

@@ -16,19 +16,12 @@ from typing import TYPE_CHECKING
 
 from lbtutor.core.messages import Answer, Forward, Outcome, OutcomeKind, Reject, Request, Wait
 from lbtutor.core.retry import IDEMPOTENT
-from lbtutor.live.heads import (
-    VIA,
-    AnswerHead,
-    Fields,
-    HeadFields,
-    Refusal,
-    RequestHead,
-    own_answer,
-    trailers,
-    whole_answer,
-)
+from lbtutor.live.answers import own_answer, whole_answer
+from lbtutor.live.fields import Fields, Refusal, trailers
+from lbtutor.live.heads import VIA, AnswerHead, HeadFields, RequestHead
 
 if TYPE_CHECKING:
+    from lbtutor.live.addresses import Address
     from lbtutor.live.l7 import ClientConnection
     from lbtutor.live.upstream import Dial, UpstreamConnection
 
@@ -195,6 +188,11 @@ class Exchange:
     def piles_up(self, most: int) -> bool:
         """More of the body waits than can be sent soon."""
         return self.held > most or (self.carrier is not None and self.carrier.choked)
+
+    @property
+    def ends(self) -> tuple[Address, Address]:
+        """The two ends of the connection that it came on."""
+        return self._client.ends
 
     # -- attempts -------------------------------------------------------------------------------------------------
 
@@ -386,7 +384,7 @@ class Unheard(Exchange):
 
     def frame(self, data: bytes) -> bytes:
         self._heard += len(data)
-        if self._heard > MOST_KEPT or not self.complete:
+        if self._heard > MOST_KEPT:
             raise Refusal(502, "an answer too long to be heard out")
         return b""
 

@@ -10,8 +10,8 @@ A backend sees only the balancer's connection. So the balancer says who is behin
 
 Anybody can write such fields. From a stranger they are replaced, all that begin with `X-Forwarded-` and their cousins
 (`HEARSAY`), in every spelling that a backend might take for them. From a trusted peer they are kept, and extended by
-what is known of that peer. Where a trusted peer speaks both dialects, `X-Forwarded-For` says who the client is; where it
-speaks one, the other is translated.
+what is known of that peer. Where it speaks both dialects, `X-Forwarded-For` says who the client is; where it speaks
+one, the other is translated.
 """
 
 from __future__ import annotations
@@ -76,9 +76,8 @@ class Introduction:
 
     def _say(self, host: bytes) -> bytes:
         """Of a stranger only that is said which was seen."""
-        return (
-            b"X-Forwarded-For: %b\r\nX-Forwarded-Proto: %b\r\nX-Forwarded-Host: %b\r\nForwarded: %b\r\n"
-        ) % (self._peer, self._scheme, host, self._element(host))
+        told = (self._peer, self._scheme, host, self._element(host))
+        return b"X-Forwarded-For: %b\r\nX-Forwarded-Proto: %b\r\nX-Forwarded-Host: %b\r\nForwarded: %b\r\n" % told
 
     def _extend(self, head: RequestHead) -> bytes:
         """What a trusted peer says, and that it is he who says it."""

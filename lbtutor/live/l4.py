@@ -141,7 +141,7 @@ class TcpConnection(asyncio.Protocol):
         if not welcome:
             self._refuse()
         elif self._preamble is None:
-            self._ask(self.transport.get_extra_info("server_name", "") if front.ends_tls else "")
+            self._ask()
         else:
             self._alarm.set(front.shell.clock.now + front.patience)
 
@@ -156,7 +156,7 @@ class TcpConnection(asyncio.Protocol):
             return
         if rest is not None:
             self._hold(rest)
-            self._ask(self._preamble.server_name)
+            self._ask()
 
     def _hold(self, data: bytes) -> None:
         """There is no backend yet."""
@@ -173,10 +173,10 @@ class TcpConnection(asyncio.Protocol):
 
     # -- where it goes ----------------------------------------------------------------------------------------------
 
-    def _ask(self, server_name: str) -> None:
+    def _ask(self) -> None:
         """Ask the balancer where to, and go there."""
         shell = self.front.shell
-        client = self._source.host
+        client, server_name = self._source.host, self._server_name
         self.id = shell.next_id()
         self._alarm.clear()
         self.under_way = True
@@ -240,6 +240,13 @@ class TcpConnection(asyncio.Protocol):
     # -- who it is --------------------------------------------------------------------------------------------------
 
     @property
+    def _server_name(self) -> str:
+        """Which server the client asks for, by TLS that ends here or is passed through."""
+        if self.front.ends_tls:
+            return str(self.transport.get_extra_info("server_name", ""))
+        return "" if self._preamble is None else self._preamble.server_name
+
+    @property
     def _source(self) -> Address:
         """Where the client is: the peer, or whom the peer names in the PROXY protocol."""
         named = None if self._preamble is None else self._preamble.source
@@ -263,7 +270,9 @@ class TcpConnection(asyncio.Protocol):
         self.front.shell.finish(self.id, Outcome.failed(kind), repeatable=False)
 
     def gone(self) -> None:
+        """Out of the door; nothing refers to itself any more, so the garbage collector has nothing to find."""
         self._splice = None
+        del self._alarm
         self.front.connections.discard(self)
 
     def connection_lost(self, exc: Exception | None) -> None:

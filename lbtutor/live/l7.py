@@ -8,6 +8,11 @@ Reading stops when bytes would pile up: when requests wait in line, when the bac
 client takes no more of its answers. The kernel then tells the peer, by TCP's own means. So what the balancer holds for
 one connection is bounded by a read and a high-water mark for each direction, however long the message is.
 
+Nobody holds the balancer by being slow. A head has its time as a whole, whatever comes meanwhile; a body must bring at
+least `LEAST_PIECE` bytes within each stretch of its time (NGINX and HAProxy are content with one byte); and a client
+that does not take its answer is given up. Limits are exact, and what exceeds one is refused before a backend sees it,
+but for a chunked body, whose size only its end tells: then the backend is cut off.
+
 A client that closes its connection, or its half of it, before its answer is complete has left (NGINX's rule): the
 backend is let go, and the outcome is `cancelled`.
 """
@@ -15,28 +20,25 @@ backend is let go, and the outcome is `cancelled`.
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Iterator
 from math import inf
 from secrets import token_hex
-from typing import Any, cast
-
-from httptools import HttpParserCallbackError, HttpParserError, HttpParserUpgrade, HttpRequestParser
+from typing import cast
 
 from lbtutor.core.listening import ListenerConfig
-from lbtutor.live.addresses import Trust
+from lbtutor.live.addresses import Address, Trust
+from lbtutor.live.answers import own_answer
 from lbtutor.live.clock import Alarm
 from lbtutor.live.exchange import Exchange
+from lbtutor.live.fields import Refusal
 from lbtutor.live.forwarding import Introduction
-from lbtutor.live.heads import Fields, Refusal, RequestHead, check_size, own_answer
+from lbtutor.live.heads import RequestHead
 from lbtutor.live.proxy_protocol import ProxyError, parse
+from lbtutor.live.reading import LEAST_PIECE, Reading
 from lbtutor.live.server import reset
 from lbtutor.live.shell import Shell
 from lbtutor.live.tunnel import Handshake
 from lbtutor.live.upstream import HIGH_WATER, Upstreams
-
-LEAST_PIECE = 256
-"""Bytes of a body, or its end, that must come within each `body_timeout`: a trickle is not a body."""
 
 LINGER = 2.0
 """Scenario seconds for a client that still sends to hear why it should not, before its connection is closed."""
@@ -88,32 +90,15 @@ class Front:
             connection.cut_off(abort=True)
 
 
-class ClientConnection(asyncio.Protocol):
-    """A connection from a client."""
+class ClientConnection(Reading):
+    """A connection from a client: what is heard is served, one request after another."""
 
     __slots__ = (
         "_advancing",
         "_alarm",
-        "_begun",
-        "_body_room",
-        "_deaf",
-        "_fields",
-        "_in_head",
-        "_last",
         "_last_words",
-        "_leaving",
-        "_parser",
-        "_piece",
-        "_read",
-        "_reading",
         "_reading_paused",
-        "_requests",
-        "_seen",
-        "_switching",
-        "_target",
-        "_unsettled",
         "choked",
-        "front",
         "introduction",
         "server_name",
         "transport",
@@ -124,27 +109,11 @@ class ClientConnection(asyncio.Protocol):
     transport: asyncio.Transport
 
     def __init__(self, front: Front) -> None:
-        self.front = front
+        super().__init__(front)
         self.choked = False
         self._alarm = Alarm(front.shell.clock, self._alarm_rang)
-        self._parser: Any = HttpRequestParser(self)
-        self._requests: deque[Exchange] = deque()
-        self._reading: Exchange | None = None
-        self._switching: Handshake | None = None
-        self._target = b""
-        self._fields: Fields = []
-        self._last: RequestHead | None = None
-        self._body_room = inf
-        self._begun = False
-        self._piece = 0
-        self._read = b""
-        self._seen = 0
-        self._unsettled = 0
-        self._in_head = True
         self._reading_paused = False
         self._advancing = False
-        self._deaf = False
-        self._leaving = False
         self._last_words: Refusal | None = None
 
     def __repr__(self) -> str:
@@ -163,6 +132,12 @@ class ClientConnection(asyncio.Protocol):
             self._say_last_words(Refusal(503, "too many connections"), linger=False)
 
     @property
+    def ends(self) -> tuple[Address, Address]:
+        """Where the client is, and where it wanted to be: the ends of this connection, as backends are told of them."""
+        peer, here = (self.transport.get_extra_info(name) for name in ("peername", "sockname"))
+        return Address(*(peer or ("unknown", 0))[:2]), Address(*here[:2])
+
+    @property
     def guest(self) -> Exchange | None:
         """The request that is under way, if any is."""
         first = self._requests[0] if self._requests else None
@@ -173,158 +148,16 @@ class ClientConnection(asyncio.Protocol):
         encrypted = self.transport.get_extra_info("sslcontext") is not None
         self.introduction = Introduction(peer, "https" if encrypted else "http", self.front.trust)
 
-    # -- reading --------------------------------------------------------------------------------------------------
-
-    def data_received(self, data: bytes) -> None:
-        if self._deaf:
-            self._keep(data)
-            return
-        self._unsettled += len(data)
-        self._read = self._read + data if self._begun else data
-        self._seen = 0 if self._reading is None else 1  # what begins in a body does not begin with a head
-        try:
-            while data:
-                data = self._parse(data)
-        except HttpParserCallbackError as error:
-            if not isinstance(error.__context__, Refusal):
-                raise
-            self._refuse(error.__context__)
-        except HttpParserError as error:
-            self._refuse(Refusal(400, str(error)))
-        if self._begun:
-            self._read = self._read[self._seen :]
-            if len(self._target) > self.front.config.max_line_bytes:
-                self._refuse(Refusal(414, "the first line is too long"))
-        if self._unsettled > self.front.config.max_header_bytes:
-            self._refuse(Refusal(431, "the head is too long"))
-        self.advance()
-
-    def _parse(self, data: bytes) -> bytes:
-        """Parse it all, or up to the end of a request to switch protocols; the rest is kept, if it may be granted."""
-        try:
-            self._parser.feed_data(data)
-        except HttpParserUpgrade as switch:
-            rest = data[switch.args[0] :]
-            if self._switching is None:
-                return rest
-            self._deaf = True
-            self._switching.beside = rest
-        return b""
-
-    def _keep(self, data: bytes) -> None:
-        """What it means is not known before it is known whether protocols are switched."""
-        if self._switching is not None:
-            self._switching.beside += data
-            self.pace()
-
-    def stay(self, beside: bytes) -> None:
-        """Protocols are not switched after all: what came beside the request is HTTP, as the request was."""
-        self._switching = None
-        if not self._leaving:
-            self._deaf = False
-            if beside:
-                self.data_received(beside)
-
-    def lend(self) -> None:
-        """The protocol is another from here on; this one hears only of the end."""
-        self._alarm.clear()
-        if self._reading_paused and not self.transport.is_closing():
-            self.transport.resume_reading()
-
-    def on_message_begin(self) -> None:
-        self._begun = True
-
-    def on_url(self, target: bytes) -> None:
-        self._target += target
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        self._fields.append((name, value))
-
-    def on_headers_complete(self) -> None:
-        fields, self._fields = self._fields, []
-        last = self._last
-        if last is not None and fields == last.fields and not self._seen and self._read.startswith(last.line):
-            head, self._seen = last, len(last.line)  # clients repeat themselves
-        else:
-            head = self._understand(fields)
-        self._target = b""
-        self._unsettled = 0
-        self._begun = self._in_head = False
+    def admit(self, head: RequestHead) -> Exchange:
+        exchange: Exchange
         if head.upgrade:
-            self._reading = self._switching = Handshake(self, head)
+            exchange = self._switching = Handshake(self, head)
         else:
-            self._reading = Exchange(self, head)
-        self._requests.append(self._reading)
+            exchange = Exchange(self, head)
+        self._requests.append(exchange)
+        return exchange
 
-    def _understand(self, fields: Fields) -> RequestHead:
-        parser = self._parser
-        head = RequestHead(
-            parser.get_method(), self._target, parser.get_http_version(), fields, keep_alive=parser.should_keep_alive()
-        )
-        self._check_head(head.line, fields)
-        if head.has_body and parser.should_upgrade():
-            raise Refusal(501, "a request to switch protocols has no body here")
-        if head.upgrade and not parser.should_upgrade():
-            raise Refusal(400, "an Upgrade that can be read in two ways")
-        if head.has_body:
-            self._body_room = self.front.most_body_bytes - (head.length or 0)
-            self._check_room()
-            self._piece = LEAST_PIECE
-        self._last = None if head.has_body or head.upgrade else head
-        return head
-
-    def on_chunk_header(self) -> None:
-        self._unsettled = 0
-        if self._reading is not None:
-            self._reading.first_chunk_seen = True
-
-    def on_body(self, data: bytes) -> None:
-        self._unsettled = 0
-        self._piece += len(data)
-        exchange = self._reading
-        if exchange is not None:
-            if exchange.is_chunked:
-                self._body_room -= len(data)
-                self._check_room()
-            exchange.take_in(data)
-
-    def on_message_complete(self) -> None:
-        self._unsettled = 0
-        exchange = self._reading
-        if exchange is not None:
-            if self._fields:
-                self._take_trailers(exchange)
-            exchange.complete = True
-            self._reading = None
-
-    def _take_trailers(self, exchange: Exchange) -> None:
-        config, fields = self.front.config, self._fields
-        self._fields = []
-        check_size(b"", fields, config.max_header_bytes)
-        if len(fields) > config.max_headers:
-            raise Refusal(431, "too many trailer fields")
-        exchange.take_trailers(fields)
-
-    def _check_head(self, line: bytes, fields: Fields) -> None:
-        """The first line came just so, since llhttp also takes it with more spaces, or in RTSP and ICE; and nothing is
-        longer than it may be."""
-        config, read = self.front.config, self._read
-        place = read.find(line, self._seen)
-        if place < 0:
-            raise Refusal(400, "a first line that is not method, target and version with one space between them")
-        self._seen = end = place + len(line)
-        if len(line) - 2 > config.max_line_bytes:
-            raise Refusal(414, "the first line is too long")
-        if len(fields) > config.max_headers:
-            raise Refusal(431, "too many fields")
-        if len(read) > config.max_header_bytes < read.find(b"\r\n\r\n", end - 2) + 4 - place:
-            raise Refusal(431, "the head is too long")
-
-    def _check_room(self) -> None:
-        if self._body_room < 0:
-            raise Refusal(413, f"the body has more than {self.front.config.max_body_bytes} bytes")
-
-    def _refuse(self, refusal: Refusal) -> None:
+    def refuse(self, refusal: Refusal) -> None:
         """Hear no more. Say why, when the requests before are over, unless the last one said that nothing follows."""
         if self._deaf:
             return
@@ -337,6 +170,12 @@ class ClientConnection(asyncio.Protocol):
             self.cut_off(abort=False)
         elif not (self._requests and self._requests[-1].is_last):
             self._last_words = refusal
+
+    def lend(self) -> None:
+        """The protocol is another from here on; this one hears only of the end."""
+        self._alarm.clear()
+        if self._reading_paused and not self.transport.is_closing():
+            self.transport.resume_reading()
 
     # -- serving --------------------------------------------------------------------------------------------------
 
@@ -457,6 +296,8 @@ class ClientConnection(asyncio.Protocol):
             self._requests.popleft().cancel()
 
     def _say_last_words(self, refusal: Refusal, *, linger: bool = True) -> None:
+        front = self.front
+        front.shell.refused(front.config.name, self.introduction.peer, refusal.status, refusal.says)
         self.write(own_answer(refusal.status, refusal.says, close=True))
         self._leave(linger=linger)
 
@@ -474,12 +315,14 @@ class ClientConnection(asyncio.Protocol):
         self._alarm.set(shell.clock.now + patience)
 
     def _alarm_rang(self) -> None:
-        if self._leaving or self.choked:
+        if self.choked:
+            reset(self.transport)  # what it did not read would stay with the kernel for long
+        elif self._leaving:
             self.transport.abort()
         elif self._reading_paused:
             self._await_more()
         elif self._requests or self._begun:
-            self._refuse(Refusal(408, "the request did not come in time"))
+            self.refuse(Refusal(408, "the request did not come in time"))
             self.advance()
         else:
             self._leave(linger=False)
@@ -488,11 +331,16 @@ class ClientConnection(asyncio.Protocol):
 class AnnouncedConnection(ClientConnection):
     """A connection from a proxy, which says first for whom it speaks; whoever does not is hung up on."""
 
-    __slots__ = ("_announcement",)
+    __slots__ = ("_announced_ends", "_announcement")
 
     def __init__(self, front: Front) -> None:
         super().__init__(front)
         self._announcement: bytes | None = b""
+        self._announced_ends: tuple[Address, Address] | None = None
+
+    @property
+    def ends(self) -> tuple[Address, Address]:
+        return self._announced_ends or super().ends
 
     def data_received(self, data: bytes) -> None:
         if self._announcement is not None and not self._leaving:
@@ -511,6 +359,7 @@ class AnnouncedConnection(ClientConnection):
             self._announcement = said
             return b""
         self._announcement = None
-        if header.source is not None:
+        if header.source is not None and header.destination is not None:
+            self._announced_ends = header.source, header.destination
             self.introduce(header.source.host)
         return said[header.size :]

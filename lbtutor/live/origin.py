@@ -88,6 +88,11 @@ class Workers:
         elif job in self._waiting:
             self._waiting.remove(job)
 
+    @property
+    def under_way(self) -> list[Job]:
+        """Those at work and those who wait, in the order in which they came."""
+        return [*self._at_work, *self._waiting]
+
     def clear(self) -> None:
         """All that was under way is gone."""
         for timer in self._at_work.values():
@@ -267,12 +272,14 @@ class Origin:
             self.answer_probe(connection)
 
     def _reset_all(self) -> None:
-        """All that was under way is lost, and every peer is told so by a reset."""
+        """All that was under way is lost, and every peer is told so by a reset: first whose request came first."""
+        connections = dict.fromkeys(job.connection for job in self.workers.under_way)
+        connections.update(dict.fromkeys(self.connections))
         self.workers.clear()
         self._held_probes.clear()
         if self.store is not None:
             self.store.crash()
-        for connection in list(self.connections):
+        for connection in connections:
             reset(connection.transport)
 
     # -- the door -------------------------------------------------------------------------------------------------

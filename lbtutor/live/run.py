@@ -185,11 +185,11 @@ class LiveRun:
             self._stage.listen(*self._hearing())
 
     def _hearing(self) -> tuple[Callable[[Event], None] | None, frozenset[type]]:
-        """Who hears of events, and of which kinds; a single reader of everything hears them at first hand."""
+        """Who hears of events, and of which kinds; a single reader hears them at first hand."""
         if self._stepping:
             return self._report, EVERYTHING
         kinds: frozenset[type] = frozenset().union(*self._readers.values())
-        if len(self._readers) == 1 and kinds == EVERYTHING:
+        if len(self._readers) == 1:
             return next(iter(self._readers)).write, kinds
         return (self._report if kinds else None), kinds
 

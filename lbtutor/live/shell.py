@@ -18,6 +18,7 @@ from typing import Protocol
 
 from lbtutor.core.backend import Backend
 from lbtutor.core.balancer import Balancer
+from lbtutor.core.events import Refused
 from lbtutor.core.messages import (
     Command,
     Cut,
@@ -95,6 +96,11 @@ class Shell:
             self._catch_up(request)
         self.stand_still_if_held()
         return again
+
+    def refused(self, listener: str, client: str, status: int, because: str) -> None:
+        """Somebody was refused at the door, before there was a request."""
+        self.balancer.refused(Refused(self.clock.now, listener, client, status, because))
+        self.stand_still_if_held()
 
     def wants_again(self, request: int, outcome: Outcome, repeatable: bool) -> bool:
         """Would an attempt that ended so be followed by another one?"""

@@ -85,7 +85,7 @@ class Stage:
             self._origins = self._machines(plan, loop, clock, undo)
             self._check_places(plan)
             rng = Random(f"{plan.seed}/balancer")
-            epoch = datetime.now(UTC).timestamp() // 1  # cookies are dated in whole seconds, and so is the simulator's 0
+            epoch = datetime.now(UTC).timestamp() // 1  # cookies are dated in whole seconds; the simulator's 0 is one
             balancer = Balancer(
                 plan.pools, plan.every_route, rng=rng, report=report, kinds=kinds, algorithms=algorithms, epoch=epoch
             )
@@ -296,7 +296,7 @@ def _names_in(plan: Plan) -> Iterator[str]:
     for route in plan.routes:
         yield from filter(None, (route.host, route.sni))
     for traffic in plan.traffic:
-        yield traffic.host.rpartition(":")[0] or traffic.host
+        yield from filter(None, (traffic.host.rpartition(":")[0] or traffic.host,))
     for pool in plan.pools:
         if pool.tls is not None and pool.tls.name:
             yield pool.tls.name

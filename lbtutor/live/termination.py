@@ -20,8 +20,8 @@ from ssl import SSLError
 from typing import Any
 
 from lbtutor.live.addresses import cause_of
+from lbtutor.live.answers import own_answer
 from lbtutor.live.clock import Clock
-from lbtutor.live.heads import own_answer
 from lbtutor.live.hello import Hello, HelloReader, NotHello
 from lbtutor.live.proxy_protocol import ProxyError, parse
 from lbtutor.live.secured import Secured

@@ -22,7 +22,8 @@ from typing import TYPE_CHECKING
 from lbtutor.core.messages import Outcome, OutcomeKind
 from lbtutor.live.clock import Alarm
 from lbtutor.live.exchange import Exchange
-from lbtutor.live.heads import AnswerHead, Refusal, RequestHead, protocols
+from lbtutor.live.fields import Refusal
+from lbtutor.live.heads import AnswerHead, RequestHead, protocols
 from lbtutor.live.splice import Splice
 
 if TYPE_CHECKING:

@@ -230,9 +230,10 @@ class Session:
             host, port = self._front.upstreams.of(forward.backend).address
             found = await loop.getaddrinfo(host, port, type=socket.SOCK_DGRAM)
         except (OSError, UnicodeError):  # a name that cannot be looked up
-            self.end("refused")
+            self._go_elsewhere()
             return
-        self._task = None
+        finally:
+            self._task = None
         try:
             self._socket = _connected(*found[0])
         except OSError:  # no file descriptor is left, or no way leads there
@@ -243,14 +244,26 @@ class Session:
         for data in held:
             self.send(data)
 
+    def _go_elsewhere(self) -> None:
+        """There is no such backend; nothing was sent, so another may be tried."""
+        shell = self._front.shell
+        again = shell.finish(self.id, Outcome.failed("refused"))
+        if isinstance(again, Forward):
+            self.go_on(again)
+        elif isinstance(again, Wait):
+            self._alarm.clear()
+            shell.wait_for(self)
+        else:
+            self._close()
+
     # -- its datagrams ----------------------------------------------------------------------------------------------
 
     def send(self, data: bytes) -> bool:
         """A datagram for the backend; False when the session turns out to be over."""
-        self._heard()
         if self._socket is None:
             self._hold(data)
             return True
+        self._heard()
         try:
             self._socket.send(data)
         except ConnectionError:  # what was sent before was refused

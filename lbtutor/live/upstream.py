@@ -8,6 +8,10 @@ nothing before a byte of answer, and nobody knows whether it arrived. If it is h
 idempotent method), it is sent once more on a fresh connection, within the same attempt, as NGINX and Go do; otherwise
 the client gets 502. Machines of a lab never close an idle connection, so one that closes has crashed with the request
 in hand, and the trace says that.
+
+Where the backend is told of the client ahead of all else (`send_proxy`), a connection carries one exchange and is
+closed: to the backend it speaks for one client, and the next exchange may be another's. (HAProxy keeps it for the same
+client.)
 """
 
 from __future__ import annotations
@@ -28,7 +32,9 @@ from lbtutor.core.pool import PoolConfig
 from lbtutor.live.addresses import Address
 from lbtutor.live.clock import Alarm
 from lbtutor.live.exchange import Exchange, Unheard
-from lbtutor.live.heads import AnswerHead, Fields, Refusal, check_size, trailers
+from lbtutor.live.fields import Fields, Refusal, check_size, trailers
+from lbtutor.live.heads import AnswerHead
+from lbtutor.live.proxy_protocol import header
 from lbtutor.live.secured import connect
 from lbtutor.live.shell import Shell
 from lbtutor.live.tls import Expected
@@ -207,7 +213,10 @@ class Dial:
         self._task.cancel()
 
     async def _connect(self) -> None:
-        failure = await self._upstream.connect(lambda: UpstreamConnection(self._upstream, self))
+        upstream, exchange = self._upstream, self._exchange
+        version = upstream.send_proxy
+        ahead = header(version, *exchange.ends) if version and exchange is not None else b""
+        failure = await upstream.connect(lambda: UpstreamConnection(upstream, self), ahead=ahead)
         if failure is not None:
             self._fail(failure)
 
@@ -395,12 +404,10 @@ class UpstreamConnection(asyncio.Protocol):
         self._done = exchange.for_head
 
     def _hear_interim(self, exchange: Exchange, answer: AnswerHead) -> None:
-        if answer.status != 101:
-            exchange.interim(answer)
-        elif not self._parser.should_upgrade():
-            raise Refusal(502, "switched protocols without saying to which")
-        else:
+        if answer.status == 101:
             exchange.switch_to(answer)
+        else:
+            exchange.interim(answer)
         self._expect_answer()
 
     def on_body(self, data: bytes) -> None:
@@ -433,7 +440,7 @@ class UpstreamConnection(asyncio.Protocol):
     def _rest(self, exchange: Exchange) -> None:
         """Back into the pool, as good as new."""
         upstream = self._upstream
-        if len(upstream.idle) >= MOST_IDLE or upstream.retired:
+        if len(upstream.idle) >= MOST_IDLE or upstream.retired or upstream.send_proxy:
             self.transport.close()
             return
         if exchange.for_head:

@@ -181,11 +181,11 @@ class _Stage:
         """It was answered by the balancer itself, or waits."""
         if type(decision) is Wait:
             self._waiting.add(request)
-            self._mind_the_alarm()
+            self._await_tick()
         else:
             self._see_off(request)
 
-    def _carry(self, forward: Forward | Wait | None) -> None:
+    def _carry(self, forward: Forward | Wait) -> None:
         """Bring a request to the station that was picked; if it ends there at once, the news takes a moment."""
         if type(forward) is not Forward:
             return
@@ -205,19 +205,29 @@ class _Stage:
         return self._guests.bring(forward, line) if session is None else self._sessions.bring(session, line)
 
     def _ended(self, request: int, outcome: Outcome) -> None:
-        self._carry(self._finish(request, outcome))
-        self._settle()
+        again = self._finish(request, outcome)
+        if again is not None:
+            self._carry(again)
+        if self._waiting:  # only a request that waits is decided by the end of another
+            self._settle()
 
     def _finish(self, request: int, outcome: Outcome) -> Forward | Wait | None:
-        guests = self._known_guests
-        if guests:
-            outcome = self._guests.served(request, outcome)
-        again = self._balancer.finish(request, outcome, self._loop.now, request not in self._sessions.known)
+        if self._known_guests:
+            again = self._finish_guest(request, outcome)
+        else:
+            again = self._balancer.finish(request, outcome, self._loop.now)
         if type(again) is Wait:
             self._waiting.add(request)
-        elif guests and again is None:
+        if self._balancer.next_alarm < self._next_tick:
+            self._await_tick()
+        return again
+
+    def _finish_guest(self, request: int, outcome: Outcome) -> Forward | Wait | None:
+        outcome = self._guests.served(request, outcome)
+        is_repeatable = request not in self._sessions.known
+        again = self._balancer.finish(request, outcome, self._loop.now, is_repeatable)
+        if again is None:
             self._see_off(request, outcome)
-        self._mind_the_alarm()
         return again
 
     def _settle(self) -> None:
@@ -236,12 +246,12 @@ class _Stage:
     def _cut(self, request: int) -> None:
         session = self._sessions.known.get(request)
         if session is not None:
-            self._carry(self._finish(request, self._sessions.cut_short(session)))
+            self._finish(request, self._sessions.cut_short(session))
         for line in self._lines.values():
             if line.station.has(request):
                 outcome = _CUT if line.station.converses(request) else _CLOSED
                 line.station.abandon(request)
-                self._carry(self._finish(request, outcome))
+                self._ended(request, outcome)
 
     # -- deadlines ------------------------------------------------------------------------------------------------
 
@@ -263,10 +273,6 @@ class _Stage:
         while (oldest := line.station.oldest) is not None and oldest.taken_in + patience <= now:
             line.station.abandon(oldest.request)
             self._ended(oldest.request, outcome)
-
-    def _mind_the_alarm(self) -> None:
-        if self._balancer.next_alarm < self._next_tick:
-            self._await_tick()
 
     def _await_tick(self) -> None:
         """Ask the balancer again when it wants to be asked; once the scenario is over, not for probes."""

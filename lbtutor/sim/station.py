@@ -120,7 +120,11 @@ class Station:
         if job.errs and not self._hung:
             self._idle += 1
             return _ERRED
-        self._take_in(job)
+        self._under_way[request] = job
+        if self._free and not self._hung:
+            self._start(job)
+        else:
+            self._waiting.append(job)
         return None
 
     def accept_alone(self, request: int) -> Outcome | None:

@@ -23,12 +23,23 @@ import msgspec
 from msgspec import Struct
 
 from lbtutor.core.errors import EnvironmentFault
-from lbtutor.core.events import Answered, Arrived, BackedOff, Event, Finished, Missed, Picked, Queued, Rejected
+from lbtutor.core.events import (
+    Answered,
+    Arrived,
+    BackedOff,
+    Event,
+    Finished,
+    Missed,
+    Picked,
+    Queued,
+    Refused,
+    Rejected,
+)
 
 _DIGITS = 6
 """Microseconds: finer than any clock here is."""
 
-KINDS: frozenset[type] = frozenset({Arrived, Queued, BackedOff, Picked, Finished, Rejected, Answered, Missed})
+KINDS: frozenset[type] = frozenset({Arrived, Queued, BackedOff, Picked, Finished, Rejected, Refused, Answered, Missed})
 """The kinds of events that an access log is made from."""
 
 
@@ -123,9 +134,28 @@ class AccessLog:
                 return self._entry(event, event.pool, event.because)
             case Answered():
                 return self._entry(event, None, event.because)
+            case Refused():
+                return self._refused(event)
             case Missed():
                 self._open.clear()
         return None
+
+    def _refused(self, event: Refused) -> Access:
+        """It was no request, so it has no number, method, host or path."""
+        return Access(
+            self._time(event.at),
+            0,
+            event.client,
+            event.listener,
+            "",
+            "",
+            "",
+            event.status,
+            0.0,
+            None,
+            (),
+            event.because,
+        )
 
     def _finished(self, event: Finished) -> Access | None:
         request = self._open.get(event.request)

@@ -44,6 +44,7 @@ from lbtutor.core.events import (
     ProbeSent,
     Queued,
     Readmitted,
+    Refused,
     Rejected,
     Reloaded,
     Routed,
@@ -149,6 +150,9 @@ class Narrator:
             case Rejected():
                 text = f"answered {event.status} by the balancer: {event.because}{excluded_clause(event.candidates)}"
                 return Told(">", event.request, text, " is ")
+            case Refused():
+                text = f"{event.client} is refused at {event.listener} with {event.status}: {event.because}"
+                return Told(">", None, text)
             case ProbeSent():
                 return Told(">", None, f"{self._name(event)} is probed")
             case Probed():

@@ -137,9 +137,12 @@ class Bench:
 
     @staticmethod
     def cpu_seconds(candidate: Candidate) -> float:
-        """What the process has used so far, user and system."""
-        fields = Path(f"/proc/{candidate.process}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        """What the process and its children have used so far, user and system."""
+        ticks = 0
+        for process in _family(candidate.process):
+            fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+            ticks += int(fields[11]) + int(fields[12])
+        return ticks / os.sysconf("SC_CLK_TCK")
 
     @staticmethod
     def table(figures: Mapping[str, list[float]], unit: str, against: str) -> None:
@@ -161,6 +164,12 @@ class Bench:
                 if number:
                     figures[name].append(figure)
         return figures
+
+
+def _family(process: int) -> Iterator[int]:
+    yield process
+    for child in Path(f"/proc/{process}/task/{process}/children").read_text().split():
+        yield from _family(int(child))
 
 
 def _serves(port: int) -> bool:

@@ -110,7 +110,7 @@ class Everything(ReverseProxyBasePlugin):
         return [(r"/.*", [f"http://127.0.0.1:{origin}/".encode()])]
 
 with proxy.Proxy(["--hostname", "127.0.0.1", "--port", port, "--num-workers", "1", "--num-acceptors", "1",
-                  "--threadless", "--enable-reverse-proxy", "--disable-http-proxy", "--log-level", "ERROR"],
+                  "--threaded", "--enable-reverse-proxy", "--disable-http-proxy", "--log-level", "ERROR"],
                  plugins=[Everything]):
     sys.stdin.read()
 """
@@ -167,7 +167,7 @@ def test_cpu_of_a_request_beside_proxies_in_python(bench: Any, origin: int) -> N
     folder = Path(python).parent
     to = f"http://127.0.0.1:{origin}"
     candidates = {
-        "lbtutor": balancer(bench, origin),
+        "lbtutor": balancer(bench, origin, what="bare"),
         "aiohttp": bench.python(_AIOHTTP, origin, port=ports[0], python=python),
         "mitmproxy": bench.start(
             str(folder / "mitmdump"), "-q", "--mode", f"reverse:{to}", "-p", str(ports[1]), port=ports[1]

@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from http.client import HTTPConnection
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import IO, Any
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 Program = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -260,7 +262,8 @@ def test_the_access_log_has_one_line_a_request_with_its_attempts(
         ("a", "answered 200"),
     ]
     assert list(first) == [
-        "time", "client", "method", "host", "path", "status", "took", "pool", "attempts", "because",
+        "time", "request", "client", "listener", "method", "host", "path", "status", "took", "pool", "attempts",
+        "because",
     ]  # fmt: skip
     trace = [json.loads(line)["type"] for line in (tmp_path / "trace.jsonl").read_text().splitlines()[1:]]
     assert (trace.count("arrived"), trace.count("picked"), trace[-1]) == (2, 3, "ended")
@@ -316,7 +319,7 @@ def test_a_door_that_others_can_reach_is_noted(origins: tuple[Origin, Origin], s
 @pytest.mark.slow
 def test_the_config_of_the_readme_serves(origins: tuple[Origin, Origin], start: Callable[..., Running]) -> None:
     readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
-    section = readme.partition("## A small real load balancer\n")[2].partition("\n## ")[0]
+    section = readme.partition("## A small real load balancer\n")[2].partition("`lbtutor proxy")[0]
     text = "\n".join(line[4:] for line in section.splitlines() if line.startswith("    "))
     for written, free in (
         ("127.0.0.1:8080", "127.0.0.1:0"),
@@ -367,5 +370,124 @@ def test_a_file_that_cannot_be_written_exits_4(lbtutor: Program, tmp_path: Path,
 
 
 def test_help_says_how_to_change_the_file(lbtutor: Program) -> None:
-    done = lbtutor("proxy", "--help")
-    assert "To change the file, restart." in " ".join(done.stdout.split())
+    told = " ".join(lbtutor("proxy", "--help").stdout.split())
+    assert "A changed CONFIG is read again, and so it is at SIGHUP: all of it takes effect at once" in told
+    assert "SIGUSR1 opens the access log anew" in told
+
+
+# -- while it serves --------------------------------------------------------------------------------------------------
+
+
+def rewrite(folder: Path, text: str) -> None:
+    """As deployments do it: a new file is renamed over the old one."""
+    (folder / "fresh.toml").write_text(text)
+    (folder / "fresh.toml").replace(folder / "front.toml")
+
+
+@pytest.mark.slow
+def test_a_changed_file_is_taken_while_a_request_is_under_way_at_a_backend_that_leaves(
+    origins: tuple[Origin, Origin], start: Callable[..., Running], tmp_path: Path
+) -> None:
+    a, b = origins
+    proxy = start(config(a.address))
+    with proxy.connect() as client:
+        client.sendall(b"GET /slow HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert a.entered.wait(PATIENCE)
+        rewrite(tmp_path, config(b.address))
+        proxy.told("reloaded front.toml: pool web: a has another address")
+        assert json.loads(proxy.get()[1])["origin"] == "b"
+        a.release.set()
+        answer = client.recv(65_536)
+        assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
+    code, _, err = proxy.end()
+    assert (code, "pool web is down" in err) == (0, False)
+
+
+@pytest.mark.slow
+def test_sighup_reads_the_file_again_and_a_mistake_in_it_changes_nothing(
+    origins: tuple[Origin, Origin], start: Callable[..., Running], tmp_path: Path
+) -> None:
+    a, b = origins
+    proxy = start(config(a.address), "--no-watch")
+    rewrite(tmp_path, config(b.address).replace("drain", "drian"))
+    proxy.process.send_signal(signal.SIGHUP)
+    line = proxy.told("not reloaded, and nothing has changed")
+    assert "front.toml:2: drian: there is no such key; did you mean `drain`?" in line
+    assert json.loads(proxy.get()[1])["origin"] == "a"
+    rewrite(tmp_path, config(b.address))
+    proxy.process.send_signal(signal.SIGHUP)
+    proxy.told("reloaded front.toml")
+    assert json.loads(proxy.get()[1])["origin"] == "b"
+    assert proxy.end()[0] == 0
+
+
+@pytest.mark.slow
+def test_a_log_that_was_moved_away_is_followed_by_a_new_one_at_sigusr1(
+    origins: tuple[Origin, Origin], start: Callable[..., Running], tmp_path: Path
+) -> None:
+    proxy = start(config(origins[0].address), "--log", "access.jsonl")
+    log, moved = tmp_path / "access.jsonl", tmp_path / "access.jsonl.1"
+    proxy.get("/one")
+    give_up, nobody = time.monotonic() + PATIENCE, threading.Event()
+    while not log.read_text():
+        assert time.monotonic() < give_up
+        nobody.wait(0.01)
+    log.rename(moved)
+    proxy.process.send_signal(signal.SIGUSR1)
+    while not log.exists():
+        assert time.monotonic() < give_up
+        nobody.wait(0.01)
+    proxy.get("/two")
+    assert proxy.end()[0] == 0
+    assert [json.loads(line)["path"] for line in moved.read_text().splitlines()] == ["/one"]
+    assert [json.loads(line)["path"] for line in log.read_text().splitlines()] == ["/two"]
+
+
+@pytest.mark.slow
+def test_the_admin_api_commands_the_balancer_and_counts_over_reloads(
+    origins: tuple[Origin, Origin], start: Callable[..., Running], tmp_path: Path
+) -> None:
+    proxy = start(config(*(origin.address for origin in origins)), "--admin", "127.0.0.1:0")
+    admin = json.loads(proxy.first_line)["admin"]
+
+    def ask(method: str, path: str, body: str | None = None) -> tuple[int, str]:
+        connection = HTTPConnection(admin, timeout=PATIENCE)
+        try:
+            connection.request(method, path, body)
+            answer = connection.getresponse()
+            return answer.status, answer.read().decode()
+        finally:
+            connection.close()
+
+    def counted(backend: str) -> float:
+        families = text_string_to_metric_families(ask("GET", "/metrics")[1])
+        (family,) = (family for family in families if family.name == "lbtutor_requests")
+        return sum(sample.value for sample in family.samples if sample.labels["backend"] == backend)
+
+    assert ask("GET", "/ready")[0] == 200
+    assert ask("POST", "/pools/web/backends/b/drain")[0] == 200
+    proxy.told("web/b is draining")
+    assert {json.loads(proxy.get()[1])["origin"] for _ in range(4)} == {"a"}
+    give_up, nobody = time.monotonic() + PATIENCE, threading.Event()
+    while counted("a") < 4:
+        assert time.monotonic() < give_up
+        nobody.wait(0.02)
+    rewrite(tmp_path, config(*(origin.address for origin in origins), pool='algorithm = "random"'))
+    assert "another algorithm" in json.loads(ask("POST", "/reload")[1])["reloaded"]
+    assert (counted("a"), counted("b")) == (4, 0)
+    with proxy.connect() as client:
+        client.sendall(b"GET /slow HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert origins[0].entered.wait(PATIENCE)
+        proxy.process.send_signal(signal.SIGTERM)
+        proxy.told("told to stop")
+        assert ask("GET", "/ready")[0] == 503
+        origins[0].release.set()
+        assert _rest(client).startswith(b"HTTP/1.1 200 OK\r\n")
+    assert proxy.process.wait(PATIENCE) == 0
+
+
+def test_an_admin_api_for_everybody_must_be_meant(lbtutor: Program, tmp_path: Path) -> None:
+    (tmp_path / "front.toml").write_text(config("127.0.0.1:9"))
+    done = lbtutor("proxy", "front.toml", "--admin", "0.0.0.0:0")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "add --expose-admin if that is what you mean" in done.stderr

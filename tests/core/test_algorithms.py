@@ -27,7 +27,18 @@ from lbtutor.core.backend import Backend
 from lbtutor.core.balancer import Balancer
 from lbtutor.core.errors import ConfigError
 from lbtutor.core.events import ContractBroken, Event, Picked
-from lbtutor.core.messages import Add, BackendConfig, Command, Drain, Enable, Outcome, Remove, Request, SetWeight
+from lbtutor.core.messages import (
+    Add,
+    BackendConfig,
+    Command,
+    Drain,
+    Enable,
+    Forward,
+    Outcome,
+    Remove,
+    Request,
+    SetWeight,
+)
 from lbtutor.core.pool import PoolConfig
 from lbtutor.core.retry import Retry
 from lbtutor.core.routing import Route
@@ -119,7 +130,7 @@ def play(
     def finish(index: int, outcome: Outcome) -> None:
         request_id = open_ids.pop(index % len(open_ids))
         again = balancer.finish(request_id, outcome, now)
-        if again is not None:
+        if isinstance(again, Forward):
             given_to.append(again.backend.name)
             open_ids.append(request_id)
 

@@ -549,5 +549,5 @@ def check_trace(events: list[Event]) -> None:
         assert not (isinstance(event, Picked | Drained | HealthChanged) and event.backend in left)
 
 
-BalancerMachine.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None, derandomize=True)
+BalancerMachine.TestCase.settings = settings(max_examples=80, stateful_step_count=40, deadline=None, derandomize=True)
 TestBalancer = BalancerMachine.TestCase

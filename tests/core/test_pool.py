@@ -26,6 +26,7 @@ from lbtutor.core.messages import (
     Outcome,
     ProbeResult,
     Reject,
+    Remove,
     Request,
     SetWeight,
 )
@@ -310,8 +311,8 @@ def test_a_limit_holds_in_panic_too() -> None:
 
 def test_a_share_that_is_just_reached_is_no_panic() -> None:
     check = HealthCheck(interval=Seconds(10), timeout=Seconds(5), initial="unchecked")
-    stage = Stage(*(f"n{number}" for number in range(30)), panic=0.1, health=check)
-    for probe in stage.balancer.tick(9.99)[:3]:
+    stage = Stage(*(f"n{number}" for number in range(25)), panic=0.28, health=check)
+    for probe in stage.balancer.tick(9.99)[:7]:
         stage.balancer.probed(probe.backend, ProbeResult(True, "200"), 9.99)
     assert [type(event) for event in stage.told(Panicked, Calmed)] == [Panicked, Calmed]
 
@@ -376,6 +377,19 @@ def test_who_goes_out_again_stops_growing_and_starts_anew() -> None:
     assert stage.balancer.next_alarm == float("inf")
     stage.balancer.command(Enable("web", "b"), now=106.0)
     assert (stage.weights(), stage.balancer.next_alarm) == ([1, 0.1], 108.0)
+
+
+def test_one_that_left_grows_no_more() -> None:
+    leavings: list[Callable[[Balancer], None]] = [
+        lambda balancer: balancer.command(Remove("web", "b"), 101.0),
+        lambda balancer: balancer.reconfigure([], [], 101.0),
+    ]
+    for leave in leavings:
+        stage = Stage("a", "b", slow_start=SLOW)
+        for command in (Disable("web", "b"), Enable("web", "b")):
+            stage.balancer.command(command, now=100.0)
+        leave(stage.balancer)
+        assert stage.balancer.next_alarm == float("inf")
 
 
 def test_a_slow_start_shows_in_the_shares_and_in_the_record() -> None:

@@ -13,7 +13,16 @@ from hypothesis import strategies as st
 
 from lbtutor.core.errors import ConfigError
 from lbtutor.core.units import Seconds
-from lbtutor.core.workload import Fault, MachineConfig, Service, Traffic, arrivals, client_address
+from lbtutor.core.workload import (
+    Conversation,
+    Fault,
+    MachineConfig,
+    Service,
+    Traffic,
+    arrivals,
+    client_address,
+    with_cookies,
+)
 
 rules = st.builds(
     Traffic,
@@ -179,3 +188,51 @@ def test_each_machine_has_dice_of_its_own_that_a_seed_repeats() -> None:
 def test_a_fault_that_makes_no_sense_is_refused(kind: Any, amount: float) -> None:
     with pytest.raises(ConfigError, match=kind):
         Fault(kind, "web", "a", amount)
+
+
+def test_what_is_sent_along_has_names_in_lower_case_as_the_balancer_sees_them() -> None:
+    assert Traffic("front", 1, header={"X-Group": "b"}).fields == {"x-group": "b"}
+    talk = Traffic("front", 1, websocket=Conversation(Seconds(1)))
+    assert talk.fields == {"connection": "Upgrade", "upgrade": "websocket"}
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        {"Host": "elsewhere"},
+        {"Content-Length": "5"},
+        {"transfer-encoding": "chunked"},
+        {"Connection": "close"},
+        {"X": "a\r\nX-Evil: 1"},
+        {"X": "a\0"},
+        {"X": " a"},
+        {"X": "ä"},
+        {"X Y": "a"},
+        {"": "a"},
+    ],
+)
+def test_fields_that_would_make_another_message_are_refused(header: dict[str, str]) -> None:
+    with pytest.raises(ConfigError, match="field"):
+        Traffic("front", 1, header=header)
+
+
+def test_cookies_are_added_to_those_that_are_shown_anyway() -> None:
+    assert with_cookies({"x": "1"}, "") == {"x": "1"}
+    assert with_cookies({"x": "1"}, "a=1") == {"x": "1", "cookie": "a=1"}
+    assert with_cookies({"cookie": "group=b"}, "a=1") == {"cookie": "group=b; a=1"}
+
+
+def test_a_websocket_is_opened_with_get() -> None:
+    with pytest.raises(ConfigError, match="GET"):
+        Traffic("front", 1, method="POST", websocket=Conversation(Seconds(1)))
+
+
+@pytest.mark.parametrize(("lasts", "every"), [(0, 1), (1, 0)])
+def test_a_conversation_takes_time(lasts: float, every: float) -> None:
+    with pytest.raises(ConfigError, match="longer than 0"):
+        Conversation(Seconds(lasts), Seconds(every))
+
+
+def test_a_machine_keeps_its_sessions_where_they_can_be_kept() -> None:
+    with pytest.raises(ConfigError, match="sessions"):
+        MachineConfig("web", "a", sessions="disk")

@@ -23,6 +23,7 @@ from lbtutor.core.events import (
     Picked,
     Queued,
     Rejected,
+    SessionLost,
     Why,
 )
 from lbtutor.labs.checks import Check, Expect, Judged, overall
@@ -220,6 +221,14 @@ def test_a_client_that_changes_its_backend_has_moved() -> None:
 def test_sticky_picks_are_counted() -> None:
     events: list[Event] = [Arrived(0, 1, "c", "GET", "", "/", "front"), Picked(0, 1, 1, "web", "a", "sticky", _WHY)]
     assert judge(story(even(count=3), events), sticky={"is": 1}).verdict == "passed"
+
+
+def test_visits_whose_session_was_not_known_are_counted_within_the_stretch() -> None:
+    lost: list[Event] = [SessionLost(at, "web", "a", "5e55104f", "c") for at in (1.0, 5.0, 9.0)]
+    events = story(even(), lost)
+    assert judge(events, forgotten={"is": 3}).verdict == "passed"
+    assert judge(events, forgotten={"is": 0}).verdict == "failed"
+    assert judge(events, forgotten={"is": 1}, between=("4s", "6s")).verdict == "passed"
 
 
 def test_up_and_drained_want_the_first_moment() -> None:

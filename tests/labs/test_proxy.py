@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import socket
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from math import inf
 from pathlib import Path
 from queue import SimpleQueue
+from typing import Any
 
 import pytest
 
@@ -14,6 +17,9 @@ from lbtutor.core import ConfigError, EnvironmentFault, Event, Plan
 from lbtutor.core.events import Ended, Joined
 from lbtutor.labs.proxy import Proxy, Wish, open_doors, read_proxy
 from lbtutor.live.run import Ending, LiveRun
+
+PATIENCE = 20.0
+"""Wall seconds after which a test gives up waiting for what should be there in milliseconds."""
 
 FILE = """\
 title = "Two servers"
@@ -128,7 +134,7 @@ def test_a_reader_gets_the_whole_trace(plan_of: Callable[[str], Plan]) -> None:
 
 
 def test_without_a_reader_nobody_listens(plan_of: Callable[[str], Plan], monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(run: LiveRun, size: int = 0) -> None:
+    def refuse(run: LiveRun, size: int = 0, kinds: object = None) -> None:
         raise AssertionError("a feed makes the balancer build every event")
 
     monkeypatch.setattr(LiveRun, "feed", refuse)
@@ -154,6 +160,165 @@ def test_a_reader_that_fails_is_left_out_and_the_others_read_on(
     assert complaints == [f"{error}; it gets no more of the trace, and the proxy serves on"]
     assert calls == 1
     assert isinstance(seen[-1], Ended)
+
+
+# -- reading the file again -------------------------------------------------------------------------------------------
+
+
+class Served:
+    """A proxy that serves a file on a thread of its own, and what its operator hears."""
+
+    def __init__(self, path: Path, *, watch: bool = False) -> None:
+        self.path = path
+        self.proxy = Proxy(read_proxy(path).plan, path)
+        self.wishes: SimpleQueue[Wish] = SimpleQueue()
+        self.mentioned: SimpleQueue[str] = SimpleQueue()
+        self.complaints: SimpleQueue[str] = SimpleQueue()
+        self.endings: list[Ending] = []
+        ready = threading.Event()
+
+        def work() -> None:
+            ending = self.proxy.serve(
+                self.wishes,
+                listening=lambda _: ready.set(),
+                mention=self.mentioned.put,
+                complain=self.complaints.put,
+                watch=watch,
+            )
+            self.endings.append(ending)
+
+        self._thread = threading.Thread(target=work)
+        self._thread.start()
+        assert ready.wait(PATIENCE)
+
+    @property
+    def addresses(self) -> list[str]:
+        return [backend.address for backend in self.proxy.run.plan.pools[0].backends]
+
+    def write(self, was: str, now: str) -> None:
+        """Change the file, at once and as a whole."""
+        text = self.path.read_text()
+        assert was in text
+        fresh = self.path.with_suffix(".fresh")
+        fresh.write_text(text.replace(was, now))
+        fresh.replace(self.path)
+
+    def end(self) -> None:
+        self.wishes.put("stopped")
+        self._thread.join(PATIENCE)
+        assert self.endings == ["stopped"]
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> Iterator[Callable[..., Served]]:
+    """Serve this text."""
+    begun: list[Served] = []
+
+    def begin(text: str = FILE, *, watch: bool = False) -> Served:
+        (tmp_path / "proxy.toml").write_text(text)
+        begun.append(Served(tmp_path / "proxy.toml", watch=watch))
+        return begun[-1]
+
+    yield begin
+    for one in begun:
+        one.end()
+
+
+def test_a_wish_to_reload_takes_the_file_as_it_is_now(served: Callable[..., Served]) -> None:
+    one = served()
+    one.write("localhost:9", "127.0.0.1:10")
+    one.wishes.put("reload")
+    assert one.mentioned.get(timeout=PATIENCE) == f"reloaded {one.path}: pool web: b has another address"
+    assert one.addresses == ["127.0.0.1:9", "127.0.0.1:10"]
+
+
+def test_a_file_that_changed_is_taken_without_being_asked_if_it_is_watched(served: Callable[..., Served]) -> None:
+    one = served(watch=True)
+    one.write("localhost:9", "127.0.0.1:10")
+    assert one.mentioned.get(timeout=PATIENCE) == f"reloaded {one.path}: pool web: b has another address"
+    one.write('"3s"', '"4s"')
+    assert one.mentioned.get(timeout=PATIENCE) == f"reloaded {one.path}: a stop waits for 4s"
+
+
+def test_a_file_with_a_mistake_changes_nothing_and_the_place_is_told(served: Callable[..., Served]) -> None:
+    one = served(watch=True)
+    one.write("drain", "drian")
+    said = one.complaints.get(timeout=PATIENCE)
+    assert said.startswith(f"not reloaded, and nothing has changed: {one.path}:2: drian: there is no such key")
+    assert one.addresses == ["127.0.0.1:9", "localhost:9"]
+    one.write("drian", "drain")
+    assert one.mentioned.get(timeout=PATIENCE) == f"reloaded {one.path}: nothing is different"
+
+
+def test_a_file_that_is_gone_changes_nothing(served: Callable[..., Served]) -> None:
+    one = served(watch=True)
+    one.path.unlink()
+    said = one.complaints.get(timeout=PATIENCE)
+    assert said == f"not reloaded, and nothing has changed: {one.path}: cannot be read: No such file or directory"
+    one.path.write_text(FILE)
+    assert one.mentioned.get(timeout=PATIENCE).startswith("reloaded ")
+
+
+def test_a_port_that_is_taken_changes_nothing(served: Callable[..., Served]) -> None:
+    one = served()
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        one.write('at = "127.0.0.1:0"', f'at = "{address}"')
+        one.write("localhost:9", "127.0.0.1:10")
+        with pytest.raises(EnvironmentFault, match=f"listener front cannot listen on {address}"):
+            one.proxy.reload()
+    assert one.complaints.get(timeout=PATIENCE).startswith("not reloaded, and nothing has changed: listener front")
+    assert one.addresses == ["127.0.0.1:9", "localhost:9"]
+
+
+def test_a_door_that_is_new_is_told_with_its_address(served: Callable[..., Served]) -> None:
+    one = served()
+    one.write("[pool.web]", '[[listen]]\nname = "side"\nat = "0.0.0.0:0"\n[pool.web]')
+    one.proxy.reload()
+    side = one.proxy.run.addresses["side"]
+    assert [one.mentioned.get(timeout=PATIENCE) for _ in range(3)] == [
+        f"side listens on {side}",
+        f"side listens on {side}: whoever reaches this machine can use it",
+        f"reloaded {one.path}: listener side is new",
+    ]
+
+
+def test_a_reload_by_hand_is_not_noticed_a_second_time(served: Callable[..., Served]) -> None:
+    one = served()
+    one.write('"3s"', '"4s"')
+    one.proxy.reload()
+    watch: Any = one.proxy._watch
+    assert [watch.changed() for _ in range(3)] == [False] * 3
+    one.write('"4s"', '"5s"')
+    assert [watch.changed() for _ in range(3)] == [False, True, False]
+
+
+def test_a_proxy_without_a_file_has_nothing_to_read_again(plan_of: Callable[[str], Plan]) -> None:
+    with pytest.raises(EnvironmentFault, match="there is no file to read again"):
+        Proxy(plan_of(FILE)).reload()
+
+
+def test_logs_are_opened_anew_and_one_that_cannot_be_is_written_on(plan_of: Callable[[str], Plan]) -> None:
+    proxy = Proxy(plan_of(FILE))
+    calls: list[str] = []
+
+    def fail() -> None:
+        calls.append("first")
+        raise EnvironmentFault("cannot write it")
+
+    proxy.on_reopen(fail)
+    proxy.on_reopen(lambda: calls.append("second"))
+    _, _, complaints = serve(proxy, "reopen", "stopped")
+    assert calls == ["first", "second"]
+    assert complaints == ["cannot write it; the old file is written on"]
+
+
+def test_a_reader_gets_only_the_kinds_that_it_wants(plan_of: Callable[[str], Plan]) -> None:
+    proxy = Proxy(plan_of(FILE))
+    seen: list[Event] = []
+    proxy.read(seen.extend, frozenset({Ended}))
+    serve(proxy, "interrupted")
+    assert [type(event) for event in seen] == [Ended]
 
 
 def test_a_listener_that_fails_closes_the_doors(plan_of: Callable[[str], Plan]) -> None:

@@ -289,7 +289,7 @@ def lab_plan() -> Callable[..., Plan]:
     """A plan with lab machines a, b, c … that work at once unless told otherwise, without traffic or an end."""
 
     def make(names: str = "ab", service: float = 0.0, workers: int = 8, **changes: Any) -> Plan:
-        pool = {key: changes.pop(key) for key in ("health", "passive", "retry", "response_timeout") if key in changes}
+        pool = {key: changes.pop(key) for key in PoolConfig.__struct_fields__ if key in changes}
         settings: dict[str, Any] = {
             "listeners": (ListenerConfig("front"),),
             "routes": (Route("web"),),
@@ -302,6 +302,13 @@ def lab_plan() -> Callable[..., Plan]:
         return Plan(**settings)
 
     return make
+
+
+@pytest.fixture
+def free_port() -> int:
+    """A port on which nobody listens."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        return int(listening.getsockname()[1])
 
 
 @pytest.fixture

@@ -6,10 +6,11 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from msgspec.structs import replace
 
-from lbtutor.core import Fault, Plan, Seconds, Traffic
-from lbtutor.core.events import Arrived, Finished
-from lbtutor.core.workload import Arrival, arrivals, client_address
+from lbtutor.core import Fault, ListenerConfig, Plan, Seconds, Sticky, Traffic
+from lbtutor.core.events import Arrived, Finished, Picked
+from lbtutor.core.workload import arrivals, client_address
 from lbtutor.live import stage as stage_module
 from lbtutor.live.addresses import Address, client_address_mode
 from lbtutor.live.clients import Clients
@@ -17,7 +18,7 @@ from lbtutor.live.clock import Clock
 from lbtutor.live.run import LiveRun
 
 if TYPE_CHECKING:
-    from tests.live.conftest import Watch
+    from tests.live.conftest import Peer, Server, Watch
 
 Watched = Callable[..., "tuple[LiveRun, Watch]"]
 LabPlan = Callable[..., Plan]
@@ -82,15 +83,15 @@ def test_methods_are_sent_and_their_answers_read_to_the_end(watched: Watched, la
     assert run.complaints == {}
 
 
-def test_a_connection_that_cannot_be_made_is_noted() -> None:
+def test_a_connection_that_cannot_be_made_is_noted(lab_plan: LabPlan) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listening:
         nobody = Address("127.0.0.1", listening.getsockname()[1])
+    plan = lab_plan("a", traffic=(Traffic("front", 10.0, "steady", 1),), lasts=Seconds(0.35))
 
     async def scene() -> Clients:
         loop = asyncio.get_running_loop()
         clock = Clock(100)
-        crowd = iter([Arrival(at, 0, "front", "GET", "", "/") for at in (0.1, 0.2, 0.3)])
-        clients = Clients(loop, clock, crowd, {"front": nobody}, "header")
+        clients = Clients(loop, clock, plan, {"front": nobody}, "header")
         clock.start(loop)
         clients.start()
         while clients.complaints.total() < 3:
@@ -100,6 +101,80 @@ def test_a_connection_that_cannot_be_made_is_noted() -> None:
     clients = asyncio.run(scene())
     assert clients.complaints == {"no connection to front: connection refused": 3}
     assert clients.waiting == 0
+
+
+def test_what_a_rule_says_is_sent_along_arrives_at_the_backend(
+    server: Callable[..., Server], watched: Watched, proxy_plan: LabPlan
+) -> None:
+    heads: list[bytes] = []
+
+    def script(peer: Peer) -> None:
+        while (request := peer.read_request()) is not None:
+            heads.append(request[0])
+            gifts = b"Set-Cookie: seen=1; Max-Age=3\r\nSet-Cookie: elsewhere=2; Path=/no\r\n"
+            peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n%b\r\n" % gifts)
+
+    traffic = Traffic("front", 2.0, "steady", 1, path="/cart", header={"X-Group": "b", "Cookie": "own=0"})
+    plan = replace(
+        proxy_plan(server(script).address), traffic=(traffic,), lasts=Seconds(2.1), speed=10, drain=Seconds(5)
+    )
+    run, _ = watched(plan)
+    assert run.ended.wait(20)
+    assert all(b"X-Group: b\r\n" in head for head in heads)
+    cookies = [line for head in heads for line in head.split(b"\r\n") if line.startswith(b"Cookie")]
+    assert cookies == [b"Cookie: own=0", *[b"Cookie: own=0; seen=1"] * 3]
+    assert run.complaints == {}
+
+
+def test_cookies_go_stale_in_scenario_time(
+    server: Callable[..., Server], watched: Watched, proxy_plan: LabPlan
+) -> None:
+    shown: list[bool] = []
+
+    def script(peer: Peer) -> None:
+        while (request := peer.read_request()) is not None:
+            shown.append(b"Cookie: a=1" in request[0])
+            gift = b"" if shown[-1] else b"Set-Cookie: a=1; Max-Age=5\r\n"
+            peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n%b\r\n" % gift)
+
+    traffic = Traffic("front", 0.5, "steady", 1)
+    plan = replace(
+        proxy_plan(server(script).address), traffic=(traffic,), lasts=Seconds(15), speed=30, drain=Seconds(5)
+    )
+    run, _ = watched(plan)
+    assert run.ended.wait(20)
+    assert shown == [False, True, True, False, True, True, False]
+
+
+def test_a_client_that_keeps_no_cookies_shows_none(watched: Watched, lab_plan: LabPlan) -> None:
+    traffic = Traffic("front", 20.0, "steady", 1, cookies=False)
+    plan = lab_plan("ab", traffic=(traffic,), sticky=Sticky(cookie="SERVER"), lasts=Seconds(0.52), drain=Seconds(5))
+    run, watch = watched(plan)
+    assert run.ended.wait(20)
+    assert [event.because for event in watch.all(Picked)] == ["algorithm"] * 10
+
+
+def test_behind_a_bare_door_each_request_has_a_connection_of_its_own(watched: Watched, lab_plan: LabPlan) -> None:
+    door = ListenerConfig("front", mode="tcp", pool="web")
+    traffic = Traffic("front", 20.0, "steady", 1)
+    run, watch = watched(lab_plan("ab", listeners=(door,), traffic=(traffic,), lasts=Seconds(0.52), drain=Seconds(5)))
+    assert run.ended.wait(20)
+    assert [(event.method, event.client) for event in watch.all(Arrived)] == [("TCP", "127.0.1.1")] * 10
+    assert {event.outcome for event in watch.all(Finished)} == {"ended well"}
+    assert run.complaints == {}
+
+
+@pytest.mark.parametrize("mode", ["http", "tcp"])
+def test_where_a_door_wants_to_be_told_who_comes_clients_say_so(
+    watched: Watched, lab_plan: LabPlan, monkeypatch: pytest.MonkeyPatch, mode: Any
+) -> None:
+    monkeypatch.setattr(stage_module, "client_address_mode", lambda: "header")
+    door = ListenerConfig("front", mode=mode, pool="web", accept_proxy=True)
+    traffic = Traffic("front", 20.0, "steady", 2)
+    run, watch = watched(lab_plan("a", listeners=(door,), traffic=(traffic,), lasts=Seconds(0.32), drain=Seconds(5)))
+    assert run.ended.wait(20)
+    assert [event.client for event in watch.all(Arrived)] == ["127.0.1.1", "127.0.1.2"] * 3
+    assert run.complaints == {}
 
 
 def test_a_crowd_keeps_only_so_many_idle_connections(watched: Watched, lab_plan: LabPlan) -> None:

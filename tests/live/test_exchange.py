@@ -116,6 +116,17 @@ def test_an_idempotent_request_is_sent_again_whole(
     assert backends[0].received.count(b"PUT ") == 1
 
 
+def test_a_third_try_sends_what_the_second_sent(
+    server: Serve, start: Start, proxy_plan: ProxyPlan, connect: Connect
+) -> None:
+    backend = server(always(OK))
+    addresses = (server(hang_up).address, server(hang_up).address, backend.address)
+    peer = connect(start(proxy_plan(*addresses, retry=Retry(attempts=3))))
+    peer.send(PUT + b"Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n")
+    assert peer.answer()[0] == 200
+    assert backend.received.endswith(b"\r\n\r\n5\r\nhello\r\n0\r\n\r\n")
+
+
 def test_a_body_too_long_to_keep_is_never_sent_a_second_time(
     server: Serve, watched: Watched, proxy_plan: ProxyPlan, connect: Connect
 ) -> None:
@@ -362,7 +373,13 @@ def test_those_who_wait_are_let_go_when_the_run_ends(
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_what_is_in_flight_at_the_deadline_of_a_drain_is_tried_elsewhere_if_it_may_be(
-    gatekeeper: Gatekeeper, server: Serve, watched: Watched, proxy_plan: ProxyPlan, connect: Connect, method: str
+    gatekeeper: Gatekeeper,
+    server: Serve,
+    watched: Watched,
+    proxy_plan: ProxyPlan,
+    connect: Connect,
+    eventually: Eventually,
+    method: str,
 ) -> None:
     patience = {"connect_timeout": Seconds(1e6), "response_timeout": Seconds(1e6)}
     backends = gatekeeper.address, server(always(OK)).address
@@ -376,6 +393,7 @@ def test_what_is_in_flight_at_the_deadline_of_a_drain_is_tried_elsewhere_if_it_m
     assert peer.answer()[0] == (200 if method == "GET" else 502)
     finished = watch.until(Finished)
     assert (finished.backend, finished.outcome) == ("a", "closed before an answer")
+    eventually(lambda: run.connections.to_backends == (1 if method == "GET" else 0))
 
 
 def test_an_answer_under_way_at_the_deadline_of_a_drain_is_cut_off(

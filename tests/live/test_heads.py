@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from lbtutor.live.heads import AnswerHead, Fields, HeadFields, Refusal, RequestHead, own_answer
+from lbtutor.live.answers import own_answer
+from lbtutor.live.fields import Fields, Refusal
+from lbtutor.live.heads import AnswerHead, HeadFields, RequestHead
 
 LAST = b"X-Forwarded-For: 127.0.0.1\r\n\r\n"
 
@@ -117,6 +119,7 @@ def test_the_asterisk_is_for_options_alone() -> None:
         ([(b"Content-Length", b"1"), (b"Transfer-Encoding", b"chunked")], b"/", "1.1", 400),
         ([(b"Transfer-Encoding", b"chunked")], b"/", "1.0", 400),
         ([(b"Transfer-Encoding", b"gzip, chunked")], b"/", "1.1", 501),
+        ([(b"Transfer-Encoding", b"chunked"), (b"Transfer-Encoding", b"chunked")], b"/", "1.1", 400),
         ([(b"Expect", b"a miracle")], b"/", "1.1", 417),
         ([], b"/a#b", "1.1", 400),
         ([], b"ftp://lab/", "1.1", 400),
@@ -163,6 +166,7 @@ def test_an_answer_loses_what_belongs_to_the_backends_connection() -> None:
     ("status", "fields"),
     [
         (99, []),
+        (200, [(b"Transfer-Encoding", b"chunked"), (b"Transfer-Encoding", b"chunked")]),
         (200, [(b"Content-Length", b"1"), (b"Content-Length", b"1")]),
         (200, [(b"Content-Length", b"1"), (b"Transfer-Encoding", b"chunked")]),
         (200, [(b"Transfer-Encoding", b"gzip")]),

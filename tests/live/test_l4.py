@@ -4,14 +4,16 @@ import socket
 import ssl
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from trustme import CA
 
 from lbtutor.core import BackendConfig, ListenerConfig, Plan, PoolConfig, Route, Seconds
 from lbtutor.core.events import Arrived, Drained, Finished, Picked, Queued, Rejected
-from lbtutor.core.listening import Tls
+from lbtutor.core.listening import Certificate, Tls
 from lbtutor.core.messages import Drain
 from lbtutor.core.retry import Retry
 from lbtutor.live.addresses import Address
@@ -333,8 +335,6 @@ def test_whoever_does_not_say_who_it_is_is_reset_and_reaches_nobody(
 def test_whoever_is_too_slow_to_say_anything_is_reset(
     server: Serve, proxy_plan: Make, watched: Begin, connect: Connect, listener: ListenerConfig
 ) -> None:
-    from msgspec.structs import replace
-
     tls = listener.tls and replace(listener.tls, handshake_timeout=Seconds(0.05))
     impatient = replace(listener, head_timeout=Seconds(0.05), tls=tls)
     run, watch = watched(proxy_plan(server(echo).address, listener=impatient))
@@ -386,12 +386,13 @@ def tls_server(ca: CA, *names: str) -> Callable[[Any], None]:
     return script
 
 
-def ask_over_tls(ca: CA, run: LiveRun, name: str | None) -> bytes:
+def ask_over_tls(ca: CA, run: LiveRun, name: str | None, *, ahead: bytes = b"") -> bytes:
     context = ssl.create_default_context()
     ca.configure_trust(context)
     context.check_hostname = name is not None
     host, _, port = run.addresses["front"].rpartition(":")
     sock = socket.create_connection((host, int(port)), timeout=20)
+    sock.sendall(ahead)
     with sock, context.wrap_socket(sock, server_hostname=name) as secured:
         secured.sendall(b"hello")
         return secured.recv(100)
@@ -461,14 +462,57 @@ def test_a_client_that_leaves_in_mid_hello_reaches_nobody(
     assert not watch.all(Arrived)
 
 
-def test_the_header_of_a_proxy_stands_ahead_of_tls(server: Serve, watched: Begin, connect: Connect, ca: CA) -> None:
+def test_the_header_of_a_proxy_stands_ahead_of_tls(server: Serve, watched: Begin, ca: CA) -> None:
     shop = server(tls_server(ca, "shop.example"))
     run, watch = watched(passing(shop.address, shop.address, accept_proxy=True))
-    client = connect(run)
-    client.send(header_v1(FAR, WANTED))
-    context = ssl.create_default_context()
-    ca.configure_trust(context)
-    with context.wrap_socket(client.sock, server_hostname="shop.example") as secured:
-        secured.sendall(b"hello")
-        assert secured.recv(100) == b"shop.example asked as shop.example"
+    said = ask_over_tls(ca, run, "shop.example", ahead=header_v1(FAR, WANTED))
+    assert said == b"shop.example asked as shop.example"
     assert watch.until(Arrived).client == "203.0.113.7"
+
+
+# -- TLS that ends here -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("announced", [False, True])
+def test_tls_may_end_at_the_door_and_the_name_that_was_asked_for_chooses_the_pool(
+    server: Serve, watched: Begin, tmp_path: Path, ca: CA, announced: bool
+) -> None:
+    certificate = ca.issue_cert("shop.example", "other.example")
+    cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    certificate.private_key_pem.write_to_path(key)
+    for pem in certificate.cert_chain_pems:
+        pem.write_to_path(cert, append=True)
+    shop, rest = server(named(b"shop")), server(named(b"rest"))
+    tls = Tls(certificates=(Certificate(str(cert), str(key)),))
+    listener = ListenerConfig("front", mode="tcp", tls=tls, accept_proxy=announced)
+    pools = tuple(
+        PoolConfig(name, backends=(BackendConfig(name, address=one.address),))
+        for name, one in (("shop", shop), ("rest", rest))
+    )
+    routes = (Route("shop", sni="shop.example"), Route("rest"))
+    run, watch = watched(Plan((listener,), routes, pools, lasts=Seconds(float("inf")), drain=Seconds(0)))
+    ahead = header_v1(FAR, WANTED) if announced else b""
+    assert ask_over_tls(ca, run, "shop.example", ahead=ahead) == b"shop"
+    assert ask_over_tls(ca, run, "other.example", ahead=ahead) == b"rest"
+    assert {arrived.client for arrived in watch.all(Arrived)} == {"203.0.113.7" if announced else "127.0.0.1"}
+
+
+# -- other rules at run time ------------------------------------------------------------------------------------------
+
+
+def test_connections_live_on_under_the_rules_under_which_they_came(
+    server: Serve, proxy_plan: Make, watched: Begin, connect: Connect
+) -> None:
+    plan = proxy_plan(server(echo).address, listener=TCP)
+    run, watch = watched(plan)
+    before = connect(run)
+    before.send(b"one\n")
+    assert before.read(4) == b"ONE\n"
+    run.reconfigure(replace(plan, listeners=(replace(TCP, max_connections=1),)))
+    after = connect(run)
+    after.send(b"two\n")
+    assert after.read(4) == b"TWO\n"
+    assert is_reset(connect(run))
+    before.send(b"three\n")
+    assert before.read(6) == b"THREE\n"
+    assert not watch.all(Finished)

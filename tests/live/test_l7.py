@@ -13,7 +13,7 @@ import pytest
 from msgspec.structs import replace
 
 from lbtutor.core import ListenerConfig, Plan, Redirect, Respond, Route, Seconds
-from lbtutor.core.events import Arrived, Finished
+from lbtutor.core.events import Arrived, Finished, Refused
 from lbtutor.live.run import LiveRun
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ def test_answers_of_all_kinds_keep_their_order_behind_a_slow_one(
         ("HEAD", "/own", b"", 418, b""),
         ("GET", "/304", b"", 304, b""),
         ("POST", "/b", b"Content-Length: 3\r\n\r\nabc", 200, b"/babc"),
-        ("GET", "/moved", b"", 301, b""),
+        ("GET", "/moved", b"", 301, b"/there\n"),
         ("PUT", "/c", b"Transfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n", 200, b"/c1\r\nx\r\n0\r\n\r\n"),
         ("GET", "/last", b"Connection: close\r\n\r\n", 200, b"/last"),
     ]
@@ -746,6 +746,19 @@ def test_a_body_may_be_longer_than_a_head(server: Serve, start: Start, proxy_pla
     assert peer.answer()[0] == 200
     peer.send(CHUNKED + b"bb8\r\n%b\r\n" % (b"x" * 3000) * 9 + b"0\r\n\r\n")
     assert peer.answer()[0] == 200
+
+
+def test_a_refusal_is_told_although_there_was_no_request(
+    watched: Watched, proxy_plan: ProxyPlan, connect: Connect
+) -> None:
+    run, watch = watched(proxy_plan())
+    peer = connect(run)
+    peer.send(b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n")
+    assert peer.answer()[0] == 400
+    refused = watch.until(Refused)
+    assert (refused.listener, refused.client, refused.status) == ("front", "127.0.0.1", 400)
+    assert refused.because == "more than one Host"
+    assert not watch.all(Arrived)
 
 
 def test_good_requests_before_a_bad_one_are_served(

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from lbtutor.core import Fault, HealthCheck, MachineConfig, Plan, Retry, Seconds, Service
-from lbtutor.core.events import Finished, OriginChanged, Picked, Probed
+from lbtutor.core import Fault, HealthCheck, ListenerConfig, MachineConfig, Plan, Retry, Seconds, Service
+from lbtutor.core.events import Finished, OriginChanged, Picked, Probed, SessionStarted
 from lbtutor.live.run import LiveRun
 
 if TYPE_CHECKING:
@@ -262,3 +262,58 @@ def test_a_storm_of_faults_leaves_the_machine_well(watched: Watched, lab_plan: L
     peer.send(REQUEST)
     assert peer.answer()[0] == 200
     assert run.snapshot()[0].backends[0].in_flight == 0
+
+
+def test_a_machine_that_is_told_who_comes_believes_it_and_answers_probes_that_do_not_tell(
+    watched: Watched, lab_plan: LabPlan, connect: Connect
+) -> None:
+    door = ListenerConfig("front", mode="tcp", pool="web")
+    machines = (MachineConfig("web", "a", sessions="memory"),)
+    plan = lab_plan("a", machines=machines, listeners=(door,), send_proxy="v2", health=HEALTH, speed=20)
+    run, watch = watched(plan)
+    peer = connect(run, source="127.0.1.9")
+    peer.send(REQUEST)
+    assert peer.answer()[0] == 200
+    assert watch.until(SessionStarted).client == "127.0.1.9"
+    assert watch.until(Probed).because == "200"
+
+
+def test_behind_a_bare_connection_everybody_comes_from_the_balancer(
+    watched: Watched, lab_plan: LabPlan, connect: Connect
+) -> None:
+    door = ListenerConfig("front", mode="tcp", pool="web")
+    machines = (MachineConfig("web", "a", sessions="memory"),)
+    run, watch = watched(lab_plan("a", machines=machines, listeners=(door,)))
+    connect(run, source="127.0.1.9").send(REQUEST)
+    assert watch.until(SessionStarted).client == "127.0.0.1"
+
+
+def test_what_follows_a_handshake_in_one_piece_is_heard_also_when_the_machine_hung_before(
+    watched: Watched, lab_plan: LabPlan
+) -> None:
+    run, _ = watched(lab_plan("a"), held=True)
+    run.act(Fault("hang", "web", "a"))
+    run.resume()
+    handshake = (
+        b"GET / HTTP/1.1\r\nHost: lab\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+        b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    )
+    says_hi = b"\x81\x82\0\0\0\0hi"  # a text frame, masked with zeros
+    with socket.create_connection(("127.0.0.1", port_of(run, "a"))) as peer:
+        peer.settimeout(20)
+        peer.sendall(handshake + says_hi)
+        peer.sendall(says_hi)
+        run.act(Fault("heal", "web", "a"))
+        heard = b""
+        while heard.count(b"\x81\x02hi") < 2:
+            heard += peer.recv(1000)
+    assert heard.startswith(b"HTTP/1.1 101 Switching Protocols\r\n")
+    assert b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo=" in heard  # RFC 6455, section 1.3
+
+
+def test_a_protocol_that_is_not_known_is_not_spoken(start: Start, lab_plan: LabPlan) -> None:
+    run = start(lab_plan("a"))
+    with socket.create_connection(("127.0.0.1", port_of(run, "a"))) as peer:
+        peer.settimeout(20)
+        peer.sendall(b"GET / HTTP/1.1\r\nHost: lab\r\nConnection: Upgrade\r\nUpgrade: gopher\r\n\r\n")
+        assert b"101" not in peer.recv(1000)

@@ -361,6 +361,43 @@ def test_every_feed_sees_everything_from_when_it_was_asked_for(start: Start, lab
     assert [type(event).__name__ for event in small.drain()] == ["Missed", "Finished", "Ended"]
 
 
+def test_a_feed_holds_only_the_kinds_that_it_was_asked_for(start: Start, lab_plan: LabPlan, get: Get) -> None:
+    run = start(lab_plan())
+    ends, arrivals = run.feed(kinds=frozenset({Finished})), run.feed(kinds=frozenset({Arrived}))
+    get(run)
+    everything = run.feed()
+    get(run)
+    assert [type(event).__name__ for event in ends.drain()] == ["Finished", "Finished"]
+    assert [type(event).__name__ for event in arrivals.drain()] == ["Arrived", "Arrived"]
+    assert [type(event).__name__ for event in everything.drain()] == ["Arrived", "Picked", "Finished"]
+
+
+def test_the_record_of_a_pick_is_made_as_soon_as_somebody_wants_it(start: Start, lab_plan: LabPlan, get: Get) -> None:
+    run = start(lab_plan())
+    without = run.feed(kinds=frozenset({Picked}))
+    get(run)
+    everything = run.feed()
+    get(run)
+    run.unfeed(everything)
+    get(run)
+    picks: list[Any] = without.drain()
+    assert [bool(pick.why.candidates) for pick in picks] == [False, True, False]
+    assert len(everything.drain()) == 3
+
+
+def test_a_step_sees_what_no_feed_asked_for(start: Start, lab_plan: LabPlan, connect: Connect) -> None:
+    run = start(lab_plan(), held=True)
+    client = connect(run)
+    client.send(b"GET / HTTP/1.1\r\nHost: lab\r\n\r\n")
+    for in_flight in (1, 0):  # behind the pick, and behind the end
+        run.step()
+        while not run.paused:
+            run.ended.wait(0.001)
+        assert sum(one.in_flight for one in run.snapshot()[0].backends) == in_flight
+    run.resume()
+    assert client.answer()[0] == 200
+
+
 def test_a_run_that_nobody_watched_can_be_watched_later(start: Start, lab_plan: LabPlan, get: Get) -> None:
     run = start(lab_plan())
     get(run)

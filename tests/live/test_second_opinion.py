@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 from collections.abc import Iterator
 from random import Random
 from typing import Any, NamedTuple
@@ -238,6 +239,10 @@ def understood(rig: Rig, pieces: list[bytes]) -> list[Message]:
 
 def hear(client: ClientConnection, piece: bytes, ears: list[Ear]) -> Iterator[Message]:
     client.data_received(piece)
+    yield from hear_all(ears)
+
+
+def hear_all(ears: list[Ear]) -> Iterator[Message]:
     while any(ear.wire.written for ear in ears):
         for ear in ears:
             yield from ear.listen()
@@ -360,6 +365,106 @@ def request(dice: Random) -> bytes:
     return b"\r\n".join([first, *chosen, b"", body])
 
 
+WANTED = int(os.environ.get("LBTUTOR_FUZZ", "0"))
+FUZZ: dict[str, Any] = {
+    "deadline": None,
+    "database": None,
+    "suppress_health_check": [Check.function_scoped_fixture, Check.too_slow],
+}
+ANSWERS = [
+    OK,
+    b"HTTP/1.1 204 No Content\r\n\r\n",
+    b"HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\n",
+    b"HTTP/1.1 103 Early Hints\r\nLink: a\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc",
+    b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2;x=y\r\nab\r\n1\r\nc\r\n0\r\nX-Sum: 1\r\n\r\n",
+    b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nuntil the end",
+    b"HTTP/1.0 404 Not Found\r\nX-A: 1\r\n\r\nuntil the end",
+    b"HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 0\r\n\r\n",
+]
+
+
+class Said(NamedTuple):
+    """What a backend said, and how."""
+
+    method: bytes
+    pieces: list[bytes]
+    closes: bool
+
+
+@st.composite
+def answers(draw: st.DrawFn) -> Said:
+    """An answer, spoilt here and there, and cut in pieces."""
+    dice = Random(draw(st.integers(0, 2**63)))
+    message = bytearray(dice.choice(ANSWERS) + (OK if dice.random() < 0.1 else b""))
+    for _ in range(dice.choice([0, 1, 1, 2])):
+        place = dice.randint(0, len(message))
+        if dice.random() < 0.7:
+            message[place:place] = dice.choice(SPICE)
+        else:
+            del message[place : place + dice.randint(1, 4)]
+    cuts = sorted(dice.randint(0, len(message)) for _ in range(dice.choice([0, 0, 1, 3])))
+    pieces = [bytes(message[start:end]) for start, end in zip([0, *cuts], [*cuts, len(message)], strict=True)]
+    return Said(dice.choice([b"GET", b"GET", b"HEAD"]), [piece for piece in pieces if piece], dice.random() < 0.5)
+
+
+def read_answer(method: bytes, data: bytes, *, at_end: bool) -> tuple[int, bytes, bytes] | None:
+    """Status, body and what follows, as h11 understands it; None when it is not a whole answer."""
+    reader = h11.Connection(h11.CLIENT, max_incomplete_event_size=1_000_000)
+    reader.send(h11.Request(method=method, target="/", headers=[("Host", "lab")]))
+    reader.send(h11.EndOfMessage())
+    reader.receive_data(data)
+    if at_end:
+        reader.receive_data(b"")
+    status, body = 0, bytearray()
+    while True:
+        try:
+            event = reader.next_event()
+        except h11.RemoteProtocolError:
+            return None
+        if isinstance(event, h11.Response):
+            status = event.status_code
+        elif isinstance(event, h11.Data):
+            body += event.data
+        elif isinstance(event, h11.EndOfMessage):
+            return status, bytes(body), reader.trailing_data[0]
+        elif not isinstance(event, h11.InformationalResponse):
+            return None
+
+
+@pytest.mark.slow
+@settings(max_examples=WANTED or 2000, **FUZZ)
+@given(said=answers())
+def test_a_client_understands_what_the_backend_said_and_the_next_answer_is_its_own(rig: Rig, said: Said) -> None:
+    client, wire = rig.client()
+    ears = rig.backends()
+    client.data_received(said.method + b" / HTTP/1.1\r\nHost: lab\r\n\r\n")
+    (first,) = [ear for ear in ears if ear.wire.take()]
+    for piece in said.pieces:
+        if not first.wire.closing:
+            first.connection.data_received(piece)
+    if said.closes or first.wire.closing:
+        first.connection.connection_lost(None)
+        ears.remove(first)
+    heard = wire.take()
+    raw = re.sub(
+        rb"\r\n\r\n[\r\n]+HTTP/", b"\r\n\r\nHTTP/", b"".join(said.pieces)
+    )  # h11 knows no empty lines here either
+    meant = read_answer(said.method, raw, at_end=said.closes)
+    got = read_answer(said.method, heard, at_end=False)
+    if got is not None:
+        assert got[2] == b"", "more than one answer to one request"
+        assert got[0] == 502 or (meant is not None and got[:2] == meant[:2]), (heard, meant)
+    if got is not None and not wire.closing:
+        client.data_received(b"GET /next HTTP/1.1\r\nHost: lab\r\n\r\n")
+        (message,) = hear_all(ears)
+        assert message.target == b"/next"
+        assert read_answer(b"GET", wire.take(), at_end=False) == (200, b"ok", b"")
+    client.connection_lost(None)
+    for ear in ears:
+        ear.connection.connection_lost(None)
+    assert rig.backend.in_flight == 0
+
+
 @pytest.fixture(scope="module")
 def rig() -> Iterator[Rig]:
     one = Rig()
@@ -367,12 +472,6 @@ def rig() -> Iterator[Rig]:
     one.loop.close()
 
 
-WANTED = int(os.environ.get("LBTUTOR_FUZZ", "0"))
-FUZZ: dict[str, Any] = {
-    "deadline": None,
-    "database": None,
-    "suppress_health_check": [Check.function_scoped_fixture, Check.too_slow],
-}
 reached: list[int] = []
 
 
@@ -394,6 +493,14 @@ def test_a_good_part_of_what_is_tried_reaches_the_backend() -> None:
 @given(data=st.binary(max_size=200), cut=st.integers(0, 200))
 def test_random_bytes_reach_nobody_or_mean_the_same(rig: Rig, data: bytes, cut: int) -> None:
     check(rig, [data[:cut], data[cut:]])
+
+
+def test_a_body_that_begins_like_the_request_before_is_not_taken_for_one(rig: Rig) -> None:
+    first = b"GET / HTTP/1.1\r\n"
+    fields = b"Host: lab\r\n\r\n"
+    head = b"POST / HTTP/1.1\r\nContent-Length: %d\r\n%b" % (len(first), fields)
+    assert check(rig, [first + fields, head, first + b"GET /other HTTP/1.1\r\n" + fields]) == 3
+    assert check(rig, [first + fields, head + first, b"GET /other HTTP/1.1\r\n" + fields, first + fields]) == 4
 
 
 def test_the_second_opinion_sees_a_request_that_was_put_into_another(rig: Rig) -> None:

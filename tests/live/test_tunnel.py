@@ -250,7 +250,7 @@ def test_a_handshake_that_reaches_nobody_is_tried_elsewhere(
 
 
 def test_a_tunnel_is_in_flight_until_both_sides_have_closed_and_says_nothing_of_latency(
-    server: Serve, watched: Watched, proxy_plan: ProxyPlan, connect: Connect
+    server: Serve, watched: Watched, proxy_plan: ProxyPlan, connect: Connect, eventually: Eventually
 ) -> None:
     run, watch = watched(proxy_plan(server(switch(echo)).address))
     peer = opened(connect(run))
@@ -260,6 +260,7 @@ def test_a_tunnel_is_in_flight_until_both_sides_have_closed_and_says_nothing_of_
     assert (finished.outcome, finished.ok, finished.final) == ("answered 101", True, True)
     backend = run.snapshot()[0].backends[0]
     assert (backend.in_flight, backend.latency) == (0, None)
+    eventually(lambda: run.connections.to_backends == 0 == sum(run.connections.of_clients.values()))
 
 
 @pytest.mark.parametrize("first", ["client", "backend"])

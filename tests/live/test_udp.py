@@ -7,6 +7,7 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from lbtutor.core import BackendConfig, EnvironmentFault, ListenerConfig, Plan, PoolConfig, Seconds
 from lbtutor.core.events import Arrived, Drained, Finished, Queued, Rejected
@@ -82,7 +83,9 @@ def client() -> Iterator[Callable[..., socket.socket]]:
 
 
 def plan(*addresses: str, drain: float = 0, limit: int | None = None, queue: float | None = None, **door: Any) -> Plan:
-    backends = tuple(BackendConfig(name, address=address, limit=limit) for name, address in zip("abc", addresses))
+    backends = tuple(
+        BackendConfig(name, address=address, limit=limit) for name, address in zip("abc", addresses, strict=False)
+    )
     pool = PoolConfig("dns", backends=backends, queue=None if queue is None else Seconds(queue))
     listener = ListenerConfig("front", mode="udp", pool="dns", **door)
     return Plan((listener,), (), (pool,), lasts=Seconds(float("inf")), drain=Seconds(drain))
@@ -154,6 +157,52 @@ def test_a_refused_session_is_over_and_the_next_datagram_picks_anew(
     assert ask(one, b"2") == b"b:2"
 
 
+def test_a_refusal_that_comes_back_with_the_next_datagram_is_heard_as_well(
+    watched: Begin, client: Callable[..., socket.socket]
+) -> None:
+    run, watch = watched(plan(free_port()))
+    one = client(run)
+    run.pause()
+    one.send(b"this is refused")
+    one.send(b"and this is told so")
+    run.resume()
+    assert watch.until(Finished).outcome == "connection refused"
+
+
+def test_the_datagram_that_finds_its_session_over_begins_another(
+    udp_server: Callable[[bytes], UdpServer], watched: Begin, client: Callable[..., socket.socket]
+) -> None:
+    server = udp_server(b"a")
+    run, watch = watched(plan(server.address, udp_server(b"b").address))
+    one = client(run)
+    assert ask(one, b"1") == b"a:1"
+    server.close()
+    run.pause()
+    one.send(b"2")
+    one.send(b"3")
+    run.resume()
+    assert one.recv(100) == b"b:3"
+    assert watch.until(Finished).outcome == "broke off in mid-answer"
+
+
+def test_a_client_that_keeps_sending_keeps_its_session_though_nobody_answers(
+    watched: Begin, client: Callable[..., socket.socket], eventually: Eventually
+) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
+        silent.bind(("127.0.0.1", 0))
+        run, _ = watched(plan(f"127.0.0.1:{silent.getsockname()[1]}"))
+        assert run._stage is not None
+        (front,) = run._stage.doors.fronts
+        one = client(run)
+        one.send(b"1")
+        assert silent.recv(100) == b"1"
+        (session,) = front.guests
+        before = session._alarm._deadline  # type: ignore[union-attr]  # a Session
+        one.send(b"2")
+        assert silent.recv(100) == b"2"
+        assert session._alarm._deadline > before  # type: ignore[union-attr]  # put off
+
+
 def test_a_server_that_dies_in_mid_session_cuts_it(
     udp_server: Callable[[bytes], UdpServer], watched: Begin, client: Callable[..., socket.socket]
 ) -> None:
@@ -222,15 +271,23 @@ def test_a_session_outlives_the_removal_of_its_backend(
 
 
 def test_a_run_that_stops_serves_its_sessions_until_they_are_idle(
-    udp_server: Callable[[bytes], UdpServer], watched: Begin, client: Callable[..., socket.socket]
+    udp_server: Callable[[bytes], UdpServer],
+    watched: Begin,
+    client: Callable[..., socket.socket],
+    eventually: Eventually,
 ) -> None:
     run, watch = watched(plan(udp_server(b"a").address, drain=20, idle_timeout=Seconds(0.3)))
+    assert run._stage is not None
+    (front,) = run._stage.doors.fronts
     one, stranger = client(run), client(run)
     assert ask(one, b"1") == b"a:1"
     stopping = threading.Thread(target=run.stop)
     stopping.start()
+    eventually(lambda: not front.door.takes_new)  # type: ignore[union-attr]  # a UdpFront
+    stranger.send(b"let me in")
     assert ask(one, b"2") == b"a:2"
     stopping.join(20)
+    assert len(watch.all(Arrived)) == 1
     with pytest.raises(ConnectionRefusedError):
         ask(stranger, b"too late")
     assert [finished.outcome for finished in watch.all(Finished)] == ["ended well"]
@@ -269,3 +326,19 @@ def test_a_session_closes_its_socket(
     watch.until(Finished)
     eventually(lambda: not front.connections)
     assert session._socket is None  # type: ignore[union-attr]  # a Session
+
+
+def test_a_port_goes_on_under_other_rules(
+    udp_server: Callable[[bytes], UdpServer], watched: Begin, client: Callable[..., socket.socket]
+) -> None:
+    before = plan(udp_server(b"a").address)
+    run, watch = watched(before)
+    one = client(run)
+    assert ask(one, b"1") == b"a:1"
+    (listener,) = before.listeners
+    run.reconfigure(replace(before, listeners=(replace(listener, idle_timeout=Seconds(0.05)),)))
+    assert ask(one, b"2") == b"a:2"
+    assert watch.until(Finished).outcome == "ended well"
+    run.reconfigure(replace(before, listeners=(replace(listener, name="other"),)))
+    with pytest.raises(ConnectionRefusedError):
+        ask(one, b"3")

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lbtutor.core import Add, BackendConfig, Plan, Remove, Retry, Route, Seconds
+from lbtutor.core import Add, BackendConfig, ListenerConfig, Plan, Remove, Retry, Route, Seconds
 from lbtutor.core.events import Finished, Picked
+from lbtutor.live.addresses import Address
+from lbtutor.live.proxy_protocol import Parsed, header_v1, parse
 from lbtutor.live.run import LiveRun
 
 if TYPE_CHECKING:
@@ -435,3 +437,42 @@ def test_a_backend_that_takes_its_time_over_a_body_is_waited_for(
     run.set_speed(1)
     peer.send(b"y")
     assert peer.answer()[0] == 200
+
+
+@pytest.mark.parametrize("version", ["v1", "v2"])
+def test_a_backend_that_is_told_of_the_client_gets_each_exchange_on_a_connection_of_its_own(
+    server: Serve, start: Start, proxy_plan: ProxyPlan, connect: Connect, version: str
+) -> None:
+    told: list[Parsed] = []
+
+    def script(peer: Peer) -> None:
+        said = b""
+        while (header := parse(said)) is None:
+            said += peer.read(1)
+        told.append(header)
+        always(OK)(peer)
+
+    run = start(proxy_plan(server(script).address, send_proxy=version))
+    first, second = connect(run, source="127.0.0.9"), connect(run)
+    for peer in (first, second, first):
+        peer.send(b"GET / HTTP/1.1\r\nHost: lab\r\n\r\n")
+        assert peer.answer()[0] == 200
+    ends = [(Address(*peer.sock.getsockname()), Address(*peer.sock.getpeername())) for peer in (first, second, first)]
+    assert [(header.source, header.destination) for header in told] == ends
+
+
+def test_a_backend_is_told_of_the_client_that_a_proxy_in_front_has_named(
+    server: Serve, start: Start, proxy_plan: ProxyPlan, connect: Connect
+) -> None:
+    named = header_v1(Address("203.0.113.7", 4711), Address("192.0.2.1", 80))
+
+    def script(peer: Peer) -> None:
+        peer.read(len(named))
+        always(OK)(peer)
+
+    one = server(script)
+    run = start(proxy_plan(one.address, listener=ListenerConfig("front", accept_proxy=True), send_proxy="v1"))
+    peer = connect(run)
+    peer.send(named + b"GET / HTTP/1.1\r\nHost: lab\r\n\r\n")
+    assert peer.answer()[0] == 200
+    assert one.received.startswith(named + b"GET / ")

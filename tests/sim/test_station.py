@@ -29,8 +29,24 @@ class Machine:
         for request in requests:
             self.loop.schedule(at, Order.ARRIVAL, self._accept, request)
 
+    def offer_alone(self, *requests: int, at: float = 0.0) -> None:
+        for request in requests:
+            self.loop.schedule(at, Order.ARRIVAL, self._accept_alone, request)
+
+    def open(self, *requests: int, at: float = 0.0, lasts: float = 5.0) -> None:
+        for request in requests:
+            self.loop.schedule(at, Order.ARRIVAL, self._converse, (request, lasts))
+
     def _accept(self, request: int) -> None:
-        outcome = self.station.accept(request)
+        self._told(request, self.station.accept(request))
+
+    def _accept_alone(self, request: int) -> None:
+        self._told(request, self.station.accept_alone(request))
+
+    def _converse(self, conversation: tuple[int, float]) -> None:
+        self._told(conversation[0], self.station.converse(*conversation))
+
+    def _told(self, request: int, outcome: Outcome | None) -> None:
         if outcome is not None:
             self._heard(request, outcome)
 
@@ -43,6 +59,9 @@ class Machine:
     def play(self, until: float = 100.0) -> list[tuple[float, int, str]]:
         self.loop.run(until)
         return self.ended
+
+
+SWITCHED = Outcome.answered(101).says
 
 
 def ok(at: float, request: int) -> tuple[float, int, str]:
@@ -319,3 +338,80 @@ def test_nothing_is_left_to_come_when_all_have_ended() -> None:
     machine.offer(1, 2, 3)
     machine.play()
     assert machine.loop.next_at == inf
+
+
+def test_a_connection_of_its_own_is_neither_one_that_stayed_open_nor_does_it_stay_open() -> None:
+    machine = Machine(workers=2)
+    machine.offer(1)
+    machine.offer_alone(2)
+    machine.befall("refuse", at=4.0)
+    machine.offer_alone(3, at=5.0)
+    machine.offer(4, 5, at=5.0)
+    refused = [(5.0, request, "connection refused") for request in (3, 5)]
+    assert machine.play() == [ok(1.0, 1), ok(1.0, 2), *refused, ok(6.0, 4)]
+
+
+def test_a_request_on_its_own_connection_waits_in_line_and_errs_like_any_other() -> None:
+    machine = Machine(workers=1)
+    machine.offer_alone(1, 2)
+    assert machine.play() == [ok(1.0, 1), ok(2.0, 2)]
+    machine = Machine(errors=1.0)
+    machine.offer_alone(1)
+    assert machine.play() == [(0.0, 1, "answered 500")]
+
+
+def test_a_conversation_occupies_no_worker_and_lasts_as_long_as_its_client_wants() -> None:
+    machine = Machine(workers=1)
+    machine.open(1, 2, lasts=5.0)
+    machine.offer(3)
+    assert machine.play() == [ok(1.0, 3), (5.0, 1, SWITCHED), (5.0, 2, SWITCHED)]
+
+
+def test_a_crash_breaks_conversations() -> None:
+    machine = Machine()
+    machine.open(1)
+    machine.befall("crash", at=2.0)
+    assert machine.play() == [(2.0, 1, "broke off in mid-answer")]
+
+
+def test_a_conversation_that_a_hung_machine_was_asked_for_begins_when_it_is_healed() -> None:
+    machine = Machine()
+    machine.befall("hang", at=0.0)
+    machine.open(1, at=1.0, lasts=5.0)
+    machine.befall("heal", at=3.0)
+    assert machine.play() == [(8.0, 1, SWITCHED)]
+
+
+def test_a_conversation_goes_on_while_its_machine_hangs() -> None:
+    machine = Machine()
+    machine.open(1, lasts=5.0)
+    machine.befall("hang", at=1.0)
+    assert machine.play() == [(5.0, 1, SWITCHED)]
+
+
+def test_an_abandoned_conversation_has_no_end_of_its_own() -> None:
+    machine = Machine()
+    machine.open(1, 2, lasts=5.0)
+    machine.abandon(1, at=2.0)
+    assert machine.play() == [(5.0, 2, SWITCHED)]
+    assert not machine.station.conversations
+
+
+def test_a_conversation_takes_its_connection_with_it() -> None:
+    machine = Machine()
+    machine.offer(1)
+    machine.open(2, at=2.0, lasts=1.0)
+    machine.befall("refuse", at=4.0)
+    machine.offer(3, at=5.0)
+    assert machine.play() == [ok(1.0, 1), (3.0, 2, SWITCHED), (5.0, 3, "connection refused")]
+
+
+@pytest.mark.parametrize(
+    ("kind", "ok", "detail"),
+    [("crash", False, "connection refused"), ("refuse", False, "connection refused"), ("hang", True, "connected")],
+)
+def test_a_knock_is_answered_by_the_machines_kernel(kind: FaultKind, ok: bool, detail: str) -> None:
+    machine = Machine()
+    machine.befall(kind)
+    machine.play()
+    assert (machine.station.knock().ok, machine.station.knock().detail) == (ok, detail)

@@ -18,6 +18,7 @@ from lbtutor.core.events import (
     Missed,
     Picked,
     Queued,
+    Refused,
     Rejected,
     Why,
 )
@@ -91,6 +92,12 @@ def test_a_refusal_has_no_attempts_and_a_reason() -> None:
     )
     assert (no_route.status, no_route.pool, no_route.attempts) == (404, None, ())
     assert (nobody.status, nobody.pool, nobody.because) == (503, "web", "no backend is available")
+
+
+def test_what_never_became_a_request_is_an_entry_without_one() -> None:
+    (entry,) = entries(Refused(1.0, "front", "10.0.0.7", 431, "too many fields"))
+    assert (entry.status, entry.client, entry.listener, entry.because) == (431, "10.0.0.7", "front", "too many fields")
+    assert (entry.request, entry.method, entry.path, entry.pool, entry.attempts) == (0, "", "", None, ())
 
 
 def test_an_answer_that_a_route_gives_is_an_entry_without_a_pool() -> None:

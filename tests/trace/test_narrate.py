@@ -35,6 +35,7 @@ from lbtutor.core.events import (
     ProbeSent,
     Queued,
     Readmitted,
+    Refused,
     Rejected,
     Reloaded,
     Routed,
@@ -70,6 +71,10 @@ SENTENCES: list[tuple[Event, str]] = [
     (
         Rejected(0.0, 3, 404, "no route for /x", None, ()),
         "r3 is answered 404 by the balancer: no route for /x",
+    ),
+    (
+        Refused(0.0, "front", "10.0.0.7", 400, "more than one Host"),
+        "10.0.0.7 is refused at front with 400: more than one Host",
     ),
     (
         Routed(0.0, 12, "/api (split: green, 10 of 100)", "green", "the longer path, before /"),

@@ -191,3 +191,17 @@ def test_nobody_excluded_needs_no_clause() -> None:
 )
 def test_a_retry_is_told_by_what_it_follows(event: Picked, failure: str | None, clause: str) -> None:
     assert retry_reason(event, failure) == clause
+
+
+def test_who_is_at_its_limit_and_who_stands_by_is_told_as_such() -> None:
+    full = (*candidates("a 3, b 4"), Candidate("c", None, "full, 8 of 8"))
+    event = Picked(0.0, 1, 1, "web", "a", "algorithm", Why("in flight", "lowest", TIE, full))
+    assert reason(event) == "3 in flight, fewer than b's 4 (c is full, 8 of 8)"
+    assert only_reason(candidates("a 0, b backup")) == "the only one available (b stands by as backup)"
+
+
+def test_a_slow_start_is_told_beside_the_numbers() -> None:
+    slow = (Candidate("a", 5.0, None), Candidate("b", 10.0, None, "slow start, 10% of weight 1"))
+    event = Picked(0.0, 1, 1, "web", "a", "algorithm", Why("in flight per weight", "lowest", TIE, slow))
+    says = "5 in flight per weight, fewer than b's 10 (b is in slow start, 10% of weight 1)"
+    assert reason(event) == says

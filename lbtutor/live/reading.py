@@ -1,0 +1,229 @@
+"""What a client says, request by request: bytes become requests, or a refusal.
+
+llhttp does the reading, strictly. What it is content with and we are not is checked here (the form of the first line),
+and so are the limits of the door, each exact to the byte; what could be understood in two ways is refused in `heads`.
+A backend sees nothing of a request whose unsound part was read together with its beginning.
+
+Bytes wait here in three cases only: of a head that is not whole, at most as many as a head may have; of bodies, in
+their exchanges; and beside a request to switch protocols, in its `Handshake`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from math import inf
+from typing import TYPE_CHECKING, Any
+
+from httptools import HttpParserCallbackError, HttpParserError, HttpParserUpgrade, HttpRequestParser
+
+from lbtutor.live.fields import Fields, Refusal, check_size
+from lbtutor.live.heads import RequestHead
+
+if TYPE_CHECKING:
+    from lbtutor.live.exchange import Exchange
+    from lbtutor.live.l7 import Front
+    from lbtutor.live.tunnel import Handshake
+
+LEAST_PIECE = 256
+"""Bytes of a body, or its end, that must come within each `body_timeout`: a trickle is not a body."""
+
+
+class Reading(asyncio.Protocol):
+    """The half of a client's connection that listens; the half that serves is `ClientConnection`."""
+
+    __slots__ = (
+        "_begun",
+        "_body_room",
+        "_deaf",
+        "_fields",
+        "_in_head",
+        "_last",
+        "_leaving",
+        "_parser",
+        "_piece",
+        "_read",
+        "_reading",
+        "_requests",
+        "_seen",
+        "_switching",
+        "_target",
+        "_unsettled",
+        "front",
+    )
+
+    def __init__(self, front: Front) -> None:
+        self.front = front
+        self._parser: Any = HttpRequestParser(self)
+        self._requests: deque[Exchange] = deque()
+        self._reading: Exchange | None = None
+        self._switching: Handshake | None = None
+        self._target = b""
+        self._fields: Fields = []
+        self._last: RequestHead | None = None
+        self._body_room = inf
+        self._begun = False
+        self._piece = 0
+        self._read = b""
+        self._seen = 0
+        self._unsettled = 0
+        self._in_head = True
+        self._deaf = False
+        self._leaving = False
+
+    def admit(self, head: RequestHead) -> Exchange:
+        """Here is another request; its body follows."""
+        raise NotImplementedError
+
+    def advance(self) -> None:
+        """Serve what was read."""
+        raise NotImplementedError
+
+    def refuse(self, refusal: Refusal) -> None:
+        """Hear no more, and say why."""
+        raise NotImplementedError
+
+    def pace(self) -> None:
+        """Read on, or stop reading while what was read piles up."""
+        raise NotImplementedError
+
+    def data_received(self, data: bytes) -> None:
+        if self._deaf:
+            self._keep(data)
+            return
+        self._unsettled += len(data)
+        self._read = self._read + data if self._begun else data
+        self._seen = 0
+        try:
+            while data:
+                data = self._parse(data)
+        except HttpParserCallbackError as error:
+            if not isinstance(error.__context__, Refusal):
+                raise
+            self.refuse(error.__context__)
+        except HttpParserError as error:
+            self.refuse(Refusal(400, str(error)))
+        if self._begun:
+            self._read = self._read[self._seen :]
+            if len(self._target) > self.front.config.max_line_bytes:
+                self.refuse(Refusal(414, "the first line is too long"))
+        else:
+            self._read = b""
+        if self._unsettled > self.front.config.max_header_bytes:
+            self.refuse(Refusal(431, "the head is too long"))
+        self.advance()
+
+    def _parse(self, data: bytes) -> bytes:
+        """Parse it all, or up to the end of a request to switch protocols; the rest is kept, if it may be granted."""
+        try:
+            self._parser.feed_data(data)
+        except HttpParserUpgrade as switch:
+            rest = data[switch.args[0] :]
+            if self._switching is None:
+                return rest
+            self._deaf = True
+            self._switching.beside = rest
+        return b""
+
+    def _keep(self, data: bytes) -> None:
+        """What it means is not known before it is known whether protocols are switched."""
+        if self._switching is not None:
+            self._switching.beside += data
+            self.pace()
+
+    def stay(self, beside: bytes) -> None:
+        """Protocols are not switched after all: what came beside the request is HTTP, as the request was."""
+        self._switching = None
+        if not self._leaving:
+            self._deaf = False
+            if beside:
+                self.data_received(beside)
+
+    def on_message_begin(self) -> None:
+        self._begun = True
+
+    def on_url(self, target: bytes) -> None:
+        self._target += target
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._fields.append((name, value))
+
+    def on_headers_complete(self) -> None:
+        fields, self._fields = self._fields, []
+        last = self._last
+        if last is not None and fields == last.fields and not self._seen and self._read.startswith(last.line):
+            head, self._seen = last, len(last.line)  # clients repeat themselves
+        else:
+            head = self._understand(fields)
+        self._target = b""
+        self._unsettled = 0
+        self._begun = self._in_head = False
+        self._reading = self.admit(head)
+
+    def _understand(self, fields: Fields) -> RequestHead:
+        parser = self._parser
+        head = RequestHead(
+            parser.get_method(), self._target, parser.get_http_version(), fields, keep_alive=parser.should_keep_alive()
+        )
+        self._check_head(head.line, fields)
+        if head.has_body and parser.should_upgrade():
+            raise Refusal(501, "a request to switch protocols has no body here")
+        if head.upgrade and not parser.should_upgrade():
+            raise Refusal(400, "an Upgrade that can be read in two ways")
+        if head.has_body:
+            self._body_room = self.front.most_body_bytes - (head.length or 0)
+            self._check_room()
+            self._piece = LEAST_PIECE
+        self._last = None if head.has_body or head.upgrade else head
+        return head
+
+    def on_chunk_header(self) -> None:
+        self._unsettled = 0
+        if self._reading is not None:
+            self._reading.first_chunk_seen = True
+
+    def on_body(self, data: bytes) -> None:
+        self._unsettled = 0
+        self._piece += len(data)
+        exchange = self._reading
+        if exchange is not None:
+            if exchange.is_chunked:
+                self._body_room -= len(data)
+                self._check_room()
+            exchange.take_in(data)
+
+    def on_message_complete(self) -> None:
+        self._unsettled = 0
+        exchange = self._reading
+        if exchange is not None:
+            if self._fields:
+                self._take_trailers(exchange)
+            exchange.complete = True
+            self._reading = None
+
+    def _take_trailers(self, exchange: Exchange) -> None:
+        config, fields = self.front.config, self._fields
+        self._fields = []
+        check_size(b"", fields, config.max_header_bytes)
+        if len(fields) > config.max_headers:
+            raise Refusal(431, "too many trailer fields")
+        exchange.take_trailers(fields)
+
+    def _check_head(self, line: bytes, fields: Fields) -> None:
+        """The first line came just so, since llhttp also takes it with more spaces, or in RTSP and ICE; and nothing is
+        longer than it may be."""
+        config, read = self.front.config, self._read
+        place = read.find(line, self._seen)
+        if place < 0:
+            raise Refusal(400, "a first line that is not method, target and version with one space between them")
+        self._seen = end = place + len(line)
+        if len(line) - 2 > config.max_line_bytes:
+            raise Refusal(414, "the first line is too long")
+        if len(fields) > config.max_headers:
+            raise Refusal(431, "too many fields")
+        if len(read) > config.max_header_bytes < read.find(b"\r\n\r\n", end - 2) + 4 - place:
+            raise Refusal(431, "the head is too long")
+
+    def _check_room(self) -> None:
+        if self._body_room < 0:
+            raise Refusal(413, f"the body has more than {self.front.config.max_body_bytes} bytes")

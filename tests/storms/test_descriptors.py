@@ -1,0 +1,90 @@
+"""No file descriptors left: whoever is here is served on, who comes must wait, and when there are descriptors again
+everything is as before. The balancer is a process of its own, whose limit is set from outside."""
+
+from __future__ import annotations
+
+import asyncio
+import resource
+from collections import Counter
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.storms.conftest import Holdings
+from tests.storms.crowd import Ask, Crowd, Told, Visit, eventually
+from tests.storms.origins import Farm
+from tests.storms.process import Running, config
+
+Play = Callable[[Coroutine[Any, Any, Any]], Any]
+
+ROOM = 40
+"""Descriptors that the balancer may have beyond those it has at rest."""
+
+
+def nobody(*_: object) -> None:
+    """Nobody keeps a book."""
+
+
+@pytest.mark.parametrize(
+    ("rounds", "strangers"),
+    [
+        pytest.param(1, 80, id="small", marks=pytest.mark.slow),
+        pytest.param(5, 400, id="full", marks=pytest.mark.benchmark),
+    ],
+)
+def test_without_descriptors_it_serves_those_who_are_here_and_then_those_who_waited(
+    rounds: int, strangers: int, play: Play, tmp_path: Path, holdings: Callable[..., Holdings]
+) -> None:
+    async def story() -> None:
+        farm = Farm()
+        proxy = Running(tmp_path, config(await farm.grow(2, nobody)))
+        try:
+            for number in range(rounds):
+                await exhaust(proxy, strangers, number, holdings)
+            proxy.stop()
+        finally:
+            proxy.close()
+            await farm.close()
+
+    play(story())
+
+
+async def exhaust(proxy: Running, strangers: int, number: int, holdings: Callable[..., Holdings]) -> None:
+    """One round: regulars, then more strangers than there is room for, then room again."""
+    pid, during, after = proxy.process.pid, list[Told](), list[Told]()
+    crowd = Crowd(lambda: proxy.address, Ask, nobody)
+    regulars = [await crowd.connect() for _ in range(8)]
+    assert {told.status for told in await ask_all(regulars)} == {200}
+    before = holdings(pid).descriptors.total()
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (before + ROOM, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+    here = [await crowd.connect() for _ in range(strangers)]
+    await eventually(lambda: holdings(pid).descriptors.total() >= before + ROOM, "no descriptor is left")
+    for _ in range(20):
+        during += await ask_all(regulars)
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, resource.getrlimit(resource.RLIMIT_NOFILE))
+    after += await ask_all(here)
+    after += await ask_all(regulars)
+    for visit in (*here, *regulars):
+        visit.transport.close()
+    await eventually(lambda: holdings(pid).descriptors.total() <= before, "what was opened is closed")
+    print(f"\nround {number}: room for {ROOM}, {strangers} strangers")
+    print(f"  regulars meanwhile {counts(during)}; all afterwards {counts(after)}; errors told: {errors(proxy)}")
+    assert counts(during) == {200: len(during)}
+    assert counts(after) == {200: len(after)}
+
+
+async def ask_all(visits: list[Visit]) -> list[Told]:
+    """Each asks once, all at the same time."""
+    return await asyncio.gather(*(visit.ask(Ask(number)) for number, visit in enumerate(visits)))
+
+
+def counts(told: list[Told]) -> Counter[int]:
+    return Counter(answer.status for answer in told)
+
+
+def errors(proxy: Running) -> str:
+    """What it complained about, once each."""
+    lines = Counter(line.partition("Z ")[2] for line in proxy.said.splitlines())
+    return "; ".join(f"{line} ({times} x)" for line, times in lines.items()) or "none"

@@ -1,0 +1,171 @@
+"""Slow clients: those who never come to the end of a head, who promise a body and hardly send it, and who ask for much
+and do not read it. Others must not notice, and in the end the slow ones are shown out.
+
+The slow clients are a program of their own (`slow`), and in the full size so is the balancer, so that what is measured
+here is not the harness.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Coroutine, Iterator
+from pathlib import Path
+from statistics import median, quantiles
+from typing import Any
+
+import pytest
+
+from lbtutor.core import BackendConfig, ListenerConfig, Plan, PoolConfig, Route, Seconds
+from lbtutor.live.run import LiveRun
+from tests.storms.conftest import Holdings
+from tests.storms.crowd import Ask, Crowd, Told, eventually
+from tests.storms.origins import Farm
+from tests.storms.process import Running, config
+
+Play = Callable[[Coroutine[Any, Any, Any]], Any]
+
+DOOR = ListenerConfig("front", head_timeout=Seconds(10), body_timeout=Seconds(10), idle_timeout=Seconds(15))
+
+
+class SlowOnes:
+    """So many slow clients of each kind, in a process of their own."""
+
+    def __init__(self, address: str, each: int) -> None:
+        self.each = each
+        program = str(Path(__file__).with_name("slow.py"))
+        command = [sys.executable, program, address, *[str(each)] * 3]
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, encoding="utf-8")
+
+    def __repr__(self) -> str:
+        return f"<SlowOnes {self.each} of each kind>"
+
+    async def are_here(self) -> None:
+        """All are connected, and have said what they say at first."""
+        assert self._process.stdout is not None
+        assert await asyncio.to_thread(self._process.stdout.readline) == "ready\n"
+
+    async def hurry(self) -> dict[str, dict[str, int]]:
+        """Let the readers read: what everybody was told."""
+        said, _ = await asyncio.to_thread(self._process.communicate, "now\n")
+        told: dict[str, dict[str, int]] = json.loads(said)
+        return told
+
+    def close(self) -> None:
+        self._process.kill()
+        self._process.communicate()
+
+
+@pytest.fixture
+def slow_ones() -> Iterator[Callable[[str, int], SlowOnes]]:
+    """Start that many of each kind."""
+    here: list[SlowOnes] = []
+
+    def start(address: str, each: int) -> SlowOnes:
+        here.append(SlowOnes(address, each))
+        return here[-1]
+
+    yield start
+    for ones in here:
+        ones.close()
+
+
+def nobody(*_: object) -> None:
+    """Nobody keeps a book."""
+
+
+@pytest.mark.slow
+def test_slow_clients_are_shown_out_and_others_are_served_meanwhile(
+    slow_ones: Callable[[str, int], SlowOnes], play: Play
+) -> None:
+    told: list[Told] = []
+
+    async def story() -> dict[str, dict[str, int]]:
+        farm = Farm()
+        (origin,) = await farm.grow(1, nobody)
+        pool = PoolConfig("web", backends=(BackendConfig("a", address=origin.address),))
+        run = LiveRun(Plan((DOOR,), (Route("web"),), (pool,), lasts=Seconds(float("inf")), drain=Seconds(0), speed=10))
+        run.start()
+        try:
+            ones = slow_ones(run.addresses["front"], 20)
+            await ones.are_here()
+            crowd = Crowd(lambda: run.addresses["front"], Ask, lambda ask, answer: told.append(answer))
+            await crowd.ask(1000, 8)
+            await eventually(lambda: not run.connections.of_clients["front"], "all slow clients are shown out")
+            assert run.snapshot()[0].backends[0].in_flight == 0
+            return await ones.hurry()
+        finally:
+            run.stop()
+            await farm.close()
+
+    slow = play(story())
+    assert {answer.status for answer in told} == {200}
+    assert slow == {"heads": {"408": 20}, "bodies": {"408": 20}, "readers": {"cut": 20}}
+
+
+class Pace:
+    """Clients who ask at fixed times, whether or not others were answered: how long each waited since its time."""
+
+    def __init__(self, address: str, clients: int, gap: float) -> None:
+        self._crowd = Crowd(lambda: address, Ask, nobody)
+        self._clients = clients
+        self._gap = gap
+
+    async def walk(self, seconds: float) -> list[float]:
+        """For so long; the latencies in seconds."""
+        waits: list[float] = []
+        await asyncio.gather(*(self._ask(index, seconds, waits) for index in range(self._clients)))
+        return waits
+
+    async def _ask(self, index: int, seconds: float, waits: list[float]) -> None:
+        loop, visit, nobody = asyncio.get_running_loop(), await self._crowd.connect(), asyncio.Event()
+        began = loop.time() + self._gap * index / self._clients
+        for step in range(1, int(seconds / self._gap)):
+            due = began + step * self._gap
+            if due > loop.time():
+                await asyncio.wait([asyncio.ensure_future(nobody.wait())], timeout=due - loop.time())
+            told = await visit.ask(Ask(step))
+            assert told.status == 200, told
+            waits.append(loop.time() - due)
+        visit.transport.close()
+
+
+@pytest.mark.benchmark
+def test_a_thousand_slow_clients_at_most_double_what_others_wait(
+    slow_ones: Callable[[str, int], SlowOnes], play: Play, tmp_path: Path, holdings: Callable[..., Holdings]
+) -> None:
+    keys = ("head_timeout", "body_timeout", "idle_timeout")
+    door = "".join(f'{key} = "{getattr(DOOR, key)}"\n' for key in keys)
+
+    async def story() -> tuple[list[float], list[float], list[dict[str, dict[str, int]]]]:
+        farm = Farm()
+        proxy = Running(tmp_path, config(await farm.grow(2, nobody), door=door))
+        without, beside, ends = [], [], []
+        try:
+            pace = Pace(proxy.address, 16, 0.02)
+            await pace.walk(1)
+            before = holdings(proxy.process.pid).descriptors
+            for _ in range(3):
+                without.append(quantiles(await pace.walk(5), n=100)[98])
+                ones = slow_ones(proxy.address, 333)
+                await ones.are_here()
+                beside.append(quantiles(await pace.walk(5), n=100)[98])
+                await eventually(
+                    lambda: holdings(proxy.process.pid).descriptors.total() <= before.total() + 4, "slow ones are out"
+                )
+                ends.append(await ones.hurry())
+            proxy.stop()
+        finally:
+            proxy.close()
+            await farm.close()
+        return without, beside, ends
+
+    without, beside, ends = play(story())
+    ratios = [slow / plain for slow, plain in zip(beside, without, strict=True)]
+    print(f"\np99 without slow clients  {', '.join(f'{1000 * p99:.2f} ms' for p99 in without)}")
+    print(f"p99 beside 999 of them    {', '.join(f'{1000 * p99:.2f} ms' for p99 in beside)}")
+    print(f"ratio {median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f}); the slow ones were told {ends[-1]}")
+    assert all(told == {"heads": {"408": 333}, "bodies": {"408": 333}, "readers": {"cut": 333}} for told in ends)
+    assert median(ratios) <= 2
