@@ -41,63 +41,45 @@ from typing import Literal
 from msgspec.structs import replace
 
 from lbtutor.core.algorithms import Algorithm
-from lbtutor.core.backend import STEPS, Backend
+from lbtutor.core.backend import Backend
 from lbtutor.core.errors import ConfigError, ContractError
 from lbtutor.core.events import (
     EVERYTHING,
     Answered,
     Arrived,
     BackedOff,
-    Calmed,
     ContractBroken,
-    Disabled,
-    Drained,
-    Draining,
     Ejected,
-    Enabled,
     Event,
     Finished,
-    HealthChanged,
-    Joined,
-    Left,
-    Panicked,
     Picked,
-    Probed,
-    ProbeSent,
     Queued,
-    Readmitted,
     Refused,
     Rejected,
     Reloaded,
     Routed,
     Shifted,
-    WeightChanged,
     Why,
 )
 from lbtutor.core.explain import explain, passed_over, unexplained, why_lost
+from lbtutor.core.membership import Membership, known
 from lbtutor.core.messages import (
-    Add,
     Answer,
     Command,
     Cut,
     Decided,
     Decision,
-    Disable,
-    Drain,
-    Enable,
     Forward,
     Outcome,
     Probe,
     ProbeResult,
     Reject,
-    Remove,
     Request,
-    SetWeight,
     Shift,
     Wait,
 )
-from lbtutor.core.pool import Pool, PoolConfig, check_weight
-from lbtutor.core.reload import take_over, what_changed
+from lbtutor.core.pool import Pool, PoolConfig
+from lbtutor.core.reload import what_changed
 from lbtutor.core.retry import NOBODY_ELSE
 from lbtutor.core.routing import Route, Router, Rule
 from lbtutor.core.snapshot import PoolSnapshot, snapshot_of
@@ -162,11 +144,13 @@ class Balancer:
         self._waiting: dict[int, Waiting] = {}
         self._decided: list[Decided] = []
         self._agenda = Agenda()
+        self._membership = Membership(
+            self._pools, self._agenda, tell=self._tell, room=self._serve_line, cut=self._cut_off
+        )
         self.report_to(report, kinds)
         for pool in self._pools.values():
-            for backend in pool.members.values():
-                self._tell(_joined(now, backend))
-            self._settle(pool, now)
+            self._membership.welcome(pool, now)
+            self._membership.settle(pool, now)
 
     def _built(
         self, pools: Sequence[PoolConfig], routes: Sequence[Route], now: float
@@ -328,7 +312,7 @@ class Balancer:
             pool.filled_or_freed()
         if outcome.kind == "answered" and outcome.status != 101:  # a tunnel's length is no latency
             backend.answered(now - ended.started, now)
-        ejected = None if backend.ejection is None else self._judge(ended, outcome, now)
+        ejected = None if backend.ejection is None or ended.cut else self._judge(ended, outcome, now)
         content = pool.retries is None or (outcome.kind == "answered" and not pool.retries.wants(outcome))
         again, told, why_not = _NO_RETRY if content else self._try_again(ended, outcome, now, repeatable)
         if self._on_finished is not None or pool.observe is not None:
@@ -339,9 +323,9 @@ class Balancer:
             self._tell(event)
         followed = None if again is None else self._forward(again) if isinstance(again, _Open) else self._wait(again)
         if backend.draining and not backend.in_flight and pool.has(backend):
-            self._drained(backend, now)
+            self._membership.drained(backend, now)
         if pool.line or ejected is not None:
-            self._settle(pool, now)
+            self._membership.settle(pool, now)
         return followed
 
     def _give_up(self, request_id: int, outcome: Outcome, now: float) -> None:
@@ -354,17 +338,9 @@ class Balancer:
 
     def _judge(self, ended: _Open, outcome: Outcome, now: float) -> Ejected | None:
         """What the end of an attempt says about its backend: an `Ejected`, when it was one failure too many."""
-        backend, pool = ended.backend, ended.pool
-        if backend.ejection is None or ended.cut:
-            return None
-        because = backend.ejection.judge(outcome, ended.started, now)
-        if because is None:
-            return None
-        until = pool.eject(backend, now)
-        if until is None:
-            return None
-        self._agenda.put(until, self._readmit, backend)
-        return Ejected(now, pool.name, backend.name, until, because)
+        ejection = ended.backend.ejection
+        because = None if ejection is None else ejection.judge(outcome, ended.started, now)
+        return None if because is None else self._membership.eject(ended.backend, because, now)
 
     def _forward(self, entry: _Open) -> Forward:
         backend = entry.backend
@@ -510,72 +486,14 @@ class Balancer:
     def tick(self, now: float) -> list[Probe]:
         """Do what is due; the probes to send now."""
         self._agenda.attend(now)
-        probes = []
-        for pool in self._pools.values():
-            check = pool.config.health
-            if check is None:
-                continue
-            for backend in pool.members.values():
-                if backend.health is not None and not backend.disabled and backend.health.due(now):
-                    probes.append(Probe(pool.name, backend, check.path, check.timeout, check.mode))
-                    self._tell(ProbeSent(now, pool.name, backend.name))
-        return probes
+        return self._membership.probes(now)
 
-    def _readmit(self, backend: Backend, now: float) -> None:
-        pool = self._pools[backend.pool]
-        pool.readmit(backend, now)
-        self._tell(Readmitted(now, pool.name, backend.name))
-        self._settle(pool, now)
-
-    def _settle(self, pool: Pool, now: float) -> None:
-        """What follows when somebody came in or went out, or has room again."""
-        came, went = pool.look_again(now)
-        for backend in went:
-            self._agenda.drop(self._grow, backend)
-        for backend in came:
-            self._start_slowly(backend, now)
-        self._tell_of_panic(pool, now)
+    def _serve_line(self, pool: Pool, now: float) -> None:
+        """Begin the attempts of those who stand in line, for as long as there is room."""
         while pool.line and pool.available:
             waiting = next(iter(pool.line.values()))
             self._wake(waiting)
             self._decided.append(self._start(replace(waiting.request, at=now), pool, pool.available))
-
-    def _tell_of_panic(self, pool: Pool, now: float) -> None:
-        standing = pool.standing
-        if standing.panics == pool.panicked:
-            return
-        pool.panicked = standing.panics
-        up, willing = len(standing.up), standing.willing
-        if standing.panics:
-            self._tell(Panicked(now, pool.name, up, willing, pool.config.panic))
-        else:
-            self._tell(Calmed(now, pool.name, up, willing))
-
-    def _start_slowly(self, backend: Backend, now: float) -> None:
-        """Who is back gets a tenth of its share, and then by degrees the rest."""
-        self._grow_to(1, backend, now)
-        self._await_growth(backend)
-
-    def _grow(self, backend: Backend, now: float) -> None:
-        self._grow_to(backend.grown + 1, backend, now)
-        if backend.grown < STEPS:
-            self._await_growth(backend)
-
-    def _await_growth(self, backend: Backend) -> None:
-        """The share grows in a straight line over the window, so this step is due when the line has reached it."""
-        window = self._pools[backend.pool].config.slow_start or 0.0
-        self._agenda.put(backend.since + window * (backend.grown + 1) / STEPS, self._grow, backend)
-
-    def _grow_to(self, step: int, backend: Backend, now: float) -> None:
-        was = backend.weight
-        backend.grow_to(step)
-        if backend.weight != was:
-            self._pools[backend.pool].changed()
-            self._tell(_weight_changed(now, backend, was))
-
-    def _drained(self, backend: Backend, now: float) -> None:
-        self._agenda.drop(self._cut_off, backend)
-        self._tell(Drained(now, backend.pool, backend.name))
 
     def _cut_off(self, backend: Backend, now: float) -> None:
         """The time for a drain is over: whatever is still in flight there ends now."""
@@ -586,80 +504,24 @@ class Balancer:
 
     def probed(self, backend: Backend, result: ProbeResult, now: float) -> None:
         """A probe of `backend` was answered, or failed. Ignored when the backend has left since."""
-        if backend.health is None or not self.has(backend):
-            return
-        pool = self._pools[backend.pool]
-        was = backend.health.believed
-        count, needed, towards, changed = backend.health.result(result.ok)
-        self._tell(Probed(now, pool.name, backend.name, result.ok, result.detail, count, needed, towards))
-        if not changed:
-            return
-        pool.changed()
-        because = _why_health_changed(count, result)
-        self._tell(HealthChanged(now, pool.name, backend.name, was, towards, because))
-        self._settle(pool, now)
+        if self.has(backend):
+            self._membership.probed(backend, result, now)
 
     def next_deadline(self) -> float | None:
         """When `tick` will next have something to do; None while there is nothing to wait for."""
-        next_probe = min(
-            (
-                backend.health.next_probe
-                for pool in self._pools.values()
-                for backend in pool.members.values()
-                if backend.health is not None and not backend.health.probing and not backend.disabled
-            ),
-            default=inf,
-        )
-        deadline = min(next_probe, self._agenda.next)
+        deadline = min(self._membership.next_probe, self._agenda.next)
         return deadline if deadline < inf else None
 
     def command(self, command: Command, now: float) -> None:
         """Carry out the operator's wish; asking twice changes nothing.
 
-        Raises `ConfigError` for a pool or backend that does not exist, a name already taken, or a weight below 0.
+        Raises `ConfigError` for a pool, backend or route that does not exist, a name already taken, or a weight that is
+        less than 0.
         """
         if isinstance(command, Shift):
             self._shift(command, now)
-            return
-        pool = self._pools.get(command.pool)
-        if pool is None:
-            raise ConfigError(f"there is no pool {command.pool!r}; {_known(self._pools)}")
-        if isinstance(command, Add):
-            self._tell(_joined(now, pool.join(command.backend, now)))
-            self._settle(pool, now)
-            return
-        if command.backend not in pool.members:
-            raise ConfigError(f"pool {pool.name} has no backend {command.backend!r}; {_known(pool.members)}")
-        backend = pool.members[command.backend]
-        match command:
-            case Remove():
-                pool.leave(backend.name)
-                self._part_with(backend, now)
-            case Drain() if not backend.draining:
-                backend.draining = True
-                self._tell(Draining(now, pool.name, backend.name, backend.in_flight))
-                if not backend.in_flight:
-                    self._drained(backend, now)
-                self._cut_off_within(command.within, backend, now)
-            case Drain():
-                self._cut_off_within(command.within, backend, now)
-                return
-            case Disable() if not backend.disabled:
-                backend.disabled = True
-                self._tell(Disabled(now, pool.name, backend.name))
-            case Enable() if backend.disabled or backend.draining:
-                backend.disabled = backend.draining = False
-                self._agenda.drop(self._cut_off, backend)
-                self._tell(Enabled(now, pool.name, backend.name))
-            case SetWeight() if command.weight != backend.full_weight:
-                check_weight(pool.name, backend.name, command.weight)
-                was = backend.weight
-                backend.weigh(command.weight)
-                self._tell(_weight_changed(now, backend, was))
-            case _:
-                return
-        pool.changed()
-        self._settle(pool, now)
+        else:
+            self._membership.command(command, now)
 
     def _shift(self, command: Shift, now: float) -> None:
         route = self._router.named(command.route)
@@ -686,49 +548,21 @@ class Balancer:
         for name, pool in self._pools.items():
             if name not in fresh:
                 self._close(pool, now)
-        self._pools = {name: self._succeed(self._pools.get(name), pool, now) for name, pool in fresh.items()}
+        pools_now = {name: self._membership.succeed(self._pools.get(name), pool, now) for name, pool in fresh.items()}
+        self._pools.clear()
+        self._pools.update(pools_now)
         self._router = router
         self._tell(Reloaded(now, because))
         for pool in self._pools.values():
-            self._settle(pool, now)
+            self._membership.settle(pool, now)
 
     def _close(self, pool: Pool, now: float) -> None:
         """A pool is gone, and with it its members; nobody waits there any longer."""
-        for backend in list(pool.members.values()):
-            pool.leave(backend.name)
-            self._part_with(backend, now)
+        self._membership.close(pool, now)
         for waiting in [waiting for waiting in self._waiting.values() if waiting.pool is pool]:
             self._wake(waiting)
             because = f"pool {pool.name} is gone"
             self._decided.append(self._reject(replace(waiting.request, at=now), pool, waiting.status, because))
-
-    def _succeed(self, pool: Pool | None, fresh: Pool, now: float) -> Pool:
-        """The pool that goes on under that name: the one at work, configured like the fresh one, or that itself."""
-        if pool is None:
-            for backend in fresh.members.values():
-                self._tell(_joined(now, backend))
-            return fresh
-        turnover = take_over(pool, fresh, now)
-        for backend in turnover.left:
-            self._part_with(backend, now)
-        for backend in turnover.joined:
-            self._tell(_joined(now, backend))
-        for backend in turnover.readmitted:
-            self._agenda.drop(self._readmit, backend)
-            self._tell(Readmitted(now, pool.name, backend.name))
-        for backend, was in turnover.reweighed:
-            self._tell(_weight_changed(now, backend, was))
-        return pool
-
-    def _part_with(self, backend: Backend, now: float) -> None:
-        """One has left its pool: nothing is due about it any more."""
-        for matter in (self._readmit, self._cut_off, self._grow):
-            self._agenda.drop(matter, backend)
-        self._tell(Left(now, backend.pool, backend.name, backend.in_flight))
-
-    def _cut_off_within(self, within: float | None, backend: Backend, now: float) -> None:
-        if within is not None and backend.in_flight:
-            self._agenda.put(now + within, self._cut_off, backend)
 
     def _tell(self, event: Event) -> None:
         if self._report is not None and type(event) in self._kinds:
@@ -763,23 +597,8 @@ def _broken(request: Request, pool: Pool, because: str) -> ContractBroken:
     return ContractBroken(request.at, request.id, pool.name, type(pool.algorithm).__name__, because)
 
 
-def _why_health_changed(count: int, result: ProbeResult) -> str:
-    word = "passed" if result.ok else "failed"
-    if count == 1:
-        return f"one probe {word}: {result.detail}"
-    return f"{count} probes in a row {word}, the last with: {result.detail}"
-
-
 def _arrived(request: Request) -> Arrived:
     return Arrived(request.at, request.id, request.client, request.method, request.host, request.path, request.listener)
-
-
-def _weight_changed(now: float, backend: Backend, was: float) -> WeightChanged:
-    return WeightChanged(now, backend.pool, backend.name, was, backend.weight, backend.slow_start)
-
-
-def _joined(now: float, backend: Backend) -> Joined:
-    return Joined(now, backend.pool, backend.name, backend.weight, backend.believed)
 
 
 def _quote_error(error: BaseException) -> str:
@@ -800,8 +619,4 @@ def _check_targets(routes: Iterable[Route], pools: Collection[str]) -> None:
     for route in routes:
         for name in route.pools:
             if name not in pools:
-                raise ConfigError(f"a route leads to pool {name!r}, which does not exist; {_known(pools)}")
-
-
-def _known(names: Iterable[str]) -> str:
-    return f"there is {', '.join(names) or 'none'}"
+                raise ConfigError(f"a route leads to pool {name!r}, which does not exist; {known(pools)}")

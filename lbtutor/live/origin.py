@@ -19,145 +19,26 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections import deque
 from collections.abc import Callable
-from typing import Any, cast
-
-from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 
 from lbtutor.core.errors import EnvironmentFault
 from lbtutor.core.events import Event
-from lbtutor.core.keys import read_cookie
 from lbtutor.core.listening import ListenerConfig, Tls
-from lbtutor.core.sessions import SESSION_COOKIE, Names, Visit, session_cookie, told_of
+from lbtutor.core.sessions import Names, Visit, told_of
 from lbtutor.core.workload import Fault, MachineConfig, Plan
-from lbtutor.live import proxy_protocol
 from lbtutor.live.addresses import Address
 from lbtutor.live.authority import Authority
-from lbtutor.live.clock import Clock, Timer
+from lbtutor.live.clock import Clock
 from lbtutor.live.echo import echo
 from lbtutor.live.server import Door, address_of, bound_socket, listening_socket, reset
+from lbtutor.live.serving import OriginConnection, machine_answer
 from lbtutor.live.store import Store
-from lbtutor.live.talk import Echoer
 from lbtutor.live.termination import Termination
 from lbtutor.live.tls import Keyring
-
-_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+from lbtutor.live.workers import Workers
 
 _TRIES = 20
 """How often to look for a port that is free for both TCP and UDP."""
-
-
-class Workers:
-    """The machine's people: so many at work, the others' work waiting in line, first come, first served.
-
-    The dice are the machine's own and are thrown twice for each request, in order of arrival: for its work, then for
-    whether it errs. So the n-th request at a machine fares alike in each shell. A conversation is nobody's work; it
-    begins at once, unless the machine hangs.
-    """
-
-    def __init__(self, config: MachineConfig, seed: int, clock: Clock) -> None:
-        self.errors = config.errors
-        self.slow_by = 1.0
-        self._config = config
-        self._clock = clock
-        self._rng = config.rng(seed)
-        self._waiting: deque[Job] = deque()
-        self._at_work: dict[Job, Timer] = {}
-        self._frozen: list[tuple[Job, float]] | None = None
-
-    def __repr__(self) -> str:
-        return f"<Workers at_work={len(self._at_work)} of {self._config.workers} waiting={len(self._waiting)}>"
-
-    def take(self, job: Job) -> None:
-        """A request is here."""
-        job.work = self._config.service.sample(self._rng)
-        job.errs = self._rng.random() < self.errors
-        if self._frozen is None and (job.errs or job.talks):
-            job.done()
-        else:
-            self._waiting.append(job)
-            self._start_waiting()
-
-    def drop(self, job: Job) -> None:
-        """Nobody waits for that one any more, so nobody works on it."""
-        timer = self._at_work.pop(job, None)
-        if timer is not None:
-            timer.cancel()
-            self._start_waiting()
-        elif job in self._waiting:
-            self._waiting.remove(job)
-
-    @property
-    def under_way(self) -> list[Job]:
-        """Those at work and those who wait, in the order in which they came."""
-        return [*self._at_work, *self._waiting]
-
-    def clear(self) -> None:
-        """All that was under way is gone."""
-        for timer in self._at_work.values():
-            timer.cancel()
-        self._at_work.clear()
-        self._waiting.clear()
-        self._frozen = None
-
-    def freeze(self) -> None:
-        """Work stands still; how much of each is left is remembered."""
-        now = self._clock.now
-        self._frozen = [(job, max(job.ends - now, 0.0)) for job in self._at_work]
-        for timer in self._at_work.values():
-            timer.cancel()
-
-    def thaw(self) -> None:
-        """Work goes on where it stood; what came meanwhile starts, or is answered where that takes no work."""
-        frozen, self._frozen = self._frozen or [], None
-        for job, left in frozen:
-            if job in self._at_work:
-                self._work(job, left)
-        idle = [job for job in self._waiting if job.errs or job.talks]
-        self._waiting = deque(job for job in self._waiting if not (job.errs or job.talks))
-        self._start_waiting()
-        for job in idle:
-            job.done()
-
-    def _start_waiting(self) -> None:
-        while self._waiting and self._frozen is None and len(self._at_work) < self._config.workers:
-            job = self._waiting.popleft()
-            self._work(job, job.work * self.slow_by)
-
-    def _work(self, job: Job, took: float) -> None:
-        job.ends = self._clock.now + took
-        self._at_work[job] = self._clock.call_at(job.ends, lambda: self._done(job))
-
-    def _done(self, job: Job) -> None:
-        del self._at_work[job]
-        self._start_waiting()
-        job.done()
-
-
-class Job:
-    """One request at a machine: how much work it is, when that ends, and who waits for the answer.
-
-    One that `talks` asks for a conversation.
-    """
-
-    __slots__ = ("connection", "ends", "errs", "talks", "work")
-
-    def __init__(self, connection: OriginConnection, *, talks: bool) -> None:
-        self.connection = connection
-        self.talks = talks
-        self.work = 0.0
-        self.ends = 0.0
-        self.errs = False
-
-    def done(self) -> None:
-        """Nothing more is to be done for it but to answer."""
-        if self.errs:
-            self.connection.answer(500)
-        elif self.talks:
-            self.connection.converse()
-        else:
-            self.connection.serve()
 
 
 class Origin:
@@ -184,7 +65,7 @@ class Origin:
         self.announced = pool is not None and pool.send_proxy != ""
         self.store = store
         self.connections: set[OriginConnection] = set()
-        self.answers = {status: _answer(status, self.name) for status in (200, 500)}
+        self.answers = {status: machine_answer(status, self.name) for status in (200, 500)}
         self._config = config
         self._loop = loop
         self._clock = clock
@@ -343,169 +224,8 @@ class Origin:
             ear.close()
 
 
-class OriginConnection(asyncio.Protocol):
-    """A connection to a lab machine; one request at a time, or a conversation."""
-
-    __slots__ = (
-        "_announced",
-        "_beside",
-        "_client",
-        "_fields",
-        "_job",
-        "_keep_alive",
-        "_origin",
-        "_parser",
-        "_path",
-        "_pending",
-        "transport",
-    )
-
-    transport: asyncio.Transport
-
-    def __init__(self, origin: Origin) -> None:
-        self._origin = origin
-        self._parser: Any = HttpRequestParser(self)
-        self._path = b""
-        self._fields: list[tuple[bytes, bytes]] = []
-        self._keep_alive = True
-        self._pending = False
-        self._job: Job | None = None
-        self._beside = b""
-        self._announced = origin.announced
-        self._client = ""
-
-    def __repr__(self) -> str:
-        return f"<OriginConnection of {self._origin.name}>"
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = cast(asyncio.Transport, transport)
-        self._client = (transport.get_extra_info("peername") or ("unknown",))[0]
-        self._origin.connections.add(self)
-
-    # -- reading --------------------------------------------------------------------------------------------------
-
-    def data_received(self, data: bytes) -> None:
-        if self._announced:
-            data = self._without_announcement(self._beside + data)
-        elif self._job is not None and self._job.talks:
-            self._beside += data
-            return
-        try:
-            self._parser.feed_data(data)
-        except HttpParserUpgrade as switch:
-            self._switch(data[switch.args[0] :])
-        except HttpParserError:
-            self.transport.close()
-
-    def _without_announcement(self, data: bytes) -> bytes:
-        """What follows the PROXY protocol, which names the client; a probe may come without it."""
-        try:
-            parsed = proxy_protocol.parse(data)
-        except proxy_protocol.ProxyError:
-            parsed = proxy_protocol.Parsed(0, None, None)
-        if parsed is None:
-            self._beside = data
-            return b""
-        self._announced, self._beside = False, b""
-        if parsed.source is not None:
-            self._client = parsed.source.host
-        return data[parsed.size :]
-
-    def _switch(self, beside: bytes) -> None:
-        """The request was to switch protocols: WebSocket is the only one that is known."""
-        if self._job is None or not self._job.talks:
-            self.transport.close()
-        else:
-            self._beside = beside
-            self._origin.workers.take(self._job)
-
-    def on_url(self, target: bytes) -> None:
-        self._path += target
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        self._fields.append((name, value))
-
-    def on_headers_complete(self) -> None:
-        self._keep_alive = self._parser.should_keep_alive()
-        if self._field(b"expect").lower() == b"100-continue":
-            self.transport.write(_CONTINUE)
-
-    def _field(self, name: bytes) -> bytes:
-        """A field of the request, all its lines in one."""
-        separator = b"; " if name == b"cookie" else b", "
-        return separator.join([value for known, value in self._fields if known.lower() == name])
-
-    def on_message_complete(self) -> None:
-        """The request is here; a second one before the first is answered is more than it knows."""
-        if self._pending:
-            self.transport.abort()
-            return
-        self._pending = True
-        if self._path.decode("latin-1") == self._origin.probe_path:
-            self._origin.answer_probe(self)
-        else:
-            talks = self._parser.should_upgrade() and self._field(b"upgrade").lower() == b"websocket"
-            self._job = Job(self, talks=talks)
-            if not talks:
-                self._origin.workers.take(self._job)
-
-    # -- answering ------------------------------------------------------------------------------------------------
-
-    def serve(self) -> None:
-        """The work is done."""
-        if self._origin.store is None:
-            self.answer(200)
-        else:
-            shown = read_cookie(self._field(b"cookie").decode("latin-1"), SESSION_COOKIE)
-            forwarded = self._field(b"x-forwarded-for").decode("latin-1").partition(",")[0].strip()
-            self._origin.receive(self, shown, forwarded or self._client)
-
-    def converse(self) -> None:
-        """From here on it is a conversation."""
-        fields = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in self._fields]
-        path, beside = self._path.decode("latin-1"), self._beside
-        self._job = None
-        self._origin.converses(self)
-        Echoer(self.transport, self).begin(path, fields, beside)
-
-    def answer(self, status: int, visit: Visit | None = None) -> None:
-        """Send the answer, if anybody is still there, and be ready for the next request."""
-        self._pending = False
-        self._job = None
-        self._path, self._fields = b"", []
-        if self._parser is None or self.transport.is_closing():
-            return
-        head, body = self._origin.answers[status] if visit is None else _answer(status, self._origin.name, visit)
-        self.transport.write(head if self._parser.get_method() == b"HEAD" else head + body)
-        if not self._keep_alive:
-            self.transport.close()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._origin.forget(self)
-        self._parser = None
-        if self._job is not None:
-            self._origin.workers.drop(self._job)
-
-
 def _keep(address: Address) -> socket.socket | None:
     try:
         return bound_socket(address, listening=False)
     except OSError:  # somebody was faster
         return None
-
-
-def _answer(status: int, name: str, visit: Visit | None = None) -> tuple[bytes, bytes]:
-    """Head and body; to a visitor it says which of his visits this is, and to a new one his session."""
-    phrase, says = ("OK", f"{name}\n") if status == 200 else ("Internal Server Error", f"{name} failed\n")
-    about = ""
-    if visit is not None:
-        says += f"visit {visit.visits}\n"
-        about = f"X-Visits: {visit.visits}\r\n"
-        if visit.visits == 1:
-            about += f"Set-Cookie: {session_cookie(visit.session)}\r\n"
-    body = says.encode()
-    head = (
-        f"HTTP/1.1 {status} {phrase}\r\nX-Origin: {name}\r\n{about}"
-        f"Content-Type: text/plain; charset=utf-8\r\nContent-Length: {len(body)}\r\n\r\n"
-    )
-    return head.encode(), body

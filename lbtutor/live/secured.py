@@ -22,6 +22,7 @@ from ssl import MemoryBIO, SSLError, SSLObject, SSLWantReadError, SSLZeroReturnE
 from typing import Any, cast
 
 from lbtutor.live.addresses import Address
+from lbtutor.live.descriptors import EXHAUSTED, REST
 from lbtutor.live.tls import Expected
 
 _RECORD = 16_384
@@ -295,11 +296,11 @@ async def connect(
     to wait any longer cancels it, and nothing is left.
     """
     if expected is None:
-        await loop.create_connection((lambda: _Announcing(ahead, protocol())) if ahead else protocol, *address)
+        await _open(loop, (lambda: _Announcing(ahead, protocol())) if ahead else protocol, address)
         return
     done: asyncio.Future[None] = loop.create_future()
     try:
-        transport, _ = await loop.create_connection(lambda: Calling(expected, protocol(), done, ahead), *address)
+        transport = await _open(loop, lambda: Calling(expected, protocol(), done, ahead), address)
         try:
             await done
         except BaseException:
@@ -307,6 +308,20 @@ async def connect(
             raise
     finally:
         done.cancel()
+
+
+async def _open(
+    loop: asyncio.AbstractEventLoop, protocol: Callable[[], asyncio.Protocol], address: Address
+) -> asyncio.BaseTransport:
+    """A connection, as soon as there is a file descriptor for it: the other end is not to blame that there is none."""
+    while True:
+        try:
+            transport, _ = await loop.create_connection(protocol, *address)
+            return transport
+        except OSError as error:
+            if error.errno not in EXHAUSTED:
+                raise
+        await asyncio.sleep(REST)
 
 
 class _Announcing(asyncio.Protocol):

@@ -1,8 +1,8 @@
 """Doors: sockets that listen, and the loop that accepts.
 
 `Door` is the accept loop that every server should have (its model is trio's `serve_listeners`): a client that is gone
-before it is greeted is no error, and a process that has run out of file descriptors rests and tries again, while new
-clients wait in the kernel's queue; those already here are served on.
+before it is greeted is no error, and a process that runs out of file descriptors (see `descriptors`) rests and tries
+again, while new clients wait in the kernel's queue; those already here are served on.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from functools import partial
 
 from lbtutor.core.errors import EnvironmentFault
 from lbtutor.live.addresses import Address, cause_of
+from lbtutor.live.descriptors import EXHAUSTED, REST, are_short
 
 BACKLOG = 1024
 """Connections that the kernel may hold until they are accepted."""
@@ -23,13 +24,8 @@ BACKLOG = 1024
 ACCEPTS_A_ROUND = 64
 """Connections accepted before others get their turn in the event loop."""
 
-REST = 0.1
-"""Wall seconds between two tries when there are no file descriptors left (trio's `SLEEP_TIME`)."""
-
 _GONE = (errno.ECONNABORTED, errno.EPERM, errno.EPROTO, errno.ENETDOWN, errno.EHOSTUNREACH, errno.ENETUNREACH)
 """Errors of a connection that died in the queue: `accept` on Linux reports them, and the next one may be well."""
-
-_EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 _LINGER_FOR_NOTHING = struct.pack("ii", 1, 0)
 
@@ -132,6 +128,9 @@ class Door:
 
     def _accept_waiting(self, most: int) -> None:
         for _ in range(most):
+            if are_short(self._socket.fileno()):
+                self._take_a_rest()
+                return
             try:
                 accepted, _peer = self._socket.accept()
             except (BlockingIOError, InterruptedError):
@@ -139,7 +138,7 @@ class Door:
             except OSError as error:
                 if error.errno in _GONE:
                     continue
-                if error.errno not in _EXHAUSTED:
+                if error.errno not in EXHAUSTED:
                     raise
                 self._take_a_rest()
                 return

@@ -22,6 +22,7 @@ from lbtutor.core import (
     Service,
     SetWeight,
     Shift,
+    Sticky,
 )
 from lbtutor.labs.scenario import Scenario, find_scenario, load_scenario, scenario_names, with_every_default
 
@@ -206,7 +207,7 @@ WRONG = {
     "two kinds of TLS": ('name = "front"', 'name = "front"\ntls = { }', ["listen[0].tls", "exactly one"]),
     "door to nowhere": ('name = "front"', 'name = "front"\nmode = "tcp"\npool = "wbe"', ["listen[0].pool", "`web`"]),
     "no such route": ('slow = { backend = "web/b", by = 4 }', "shift = { route = 'a', to = {} }", ["shift.route"]),
-    "no such pool": ('p99     = { over = "40ms" }', 'panics = { pool = "wb", between = ["1s", "2s"] }', ["panics.pool"]),
+    "no such pool": ('p99     = { over = "40ms" }', 'panics = { pool = "wb", between = ["1s", "2s"] }', ["panics"]),
     "port out of range": ('name = "front"', 'name = "front"\nat = "127.0.0.1:99999"', ["listen[0]", "host:port"]),
 }  # fmt: skip
 
@@ -317,13 +318,13 @@ drain = { backend = "web/a", within = "5s" }
 def test_what_a_file_says_of_the_data_plane_reaches_the_plan(load: Load, tmp_path: Path) -> None:
     plan = load(DATA_PLANE).plan()
     front, raw = plan.listeners
-    assert (front.max_body_bytes, front.body_timeout) == (1000, 3)
+    assert (front.max_body_bytes, front.body_timeout) == (1000, Seconds(3))
     assert front.tls is not None
     assert front.tls.certificates[0].cert == str(tmp_path / "shop.pem"), "files are found beside the scenario"
     assert (raw.mode, raw.pool, raw.accept_proxy) == ("tcp", "web", True)
     web, green = plan.pools
     assert web.sticky is not None
-    assert (web.sticky.cookie, web.sticky.ttl, web.sticky.form) == ("SERVER_ID", 1800, "readable")
+    assert web.sticky == Sticky("SERVER_ID", ttl=Seconds(1800), form="readable")
     assert (web.retry.attempts, web.retry.budget, web.retry.on) == (3, 0.2, ("connect", "503"))
     assert (web.slow_start, web.queue, web.panic) == (Seconds(20), Seconds(2), 0.5)
     assert [(backend.limit, backend.backup) for backend in web.backends] == [(4, False), (None, True)]

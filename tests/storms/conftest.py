@@ -13,13 +13,16 @@ import gc
 import os
 import re
 from collections import Counter
-from collections.abc import Callable, Coroutine
-from contextlib import suppress
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import pytest
 import uvloop
+
+from lbtutor.core import Plan
+from lbtutor.live.run import LiveRun
 
 
 class Holdings(NamedTuple):
@@ -27,6 +30,17 @@ class Holdings(NamedTuple):
 
     descriptors: Counter[str]
     resident: int
+
+
+@contextmanager
+def running(plan: Plan) -> Iterator[LiveRun]:
+    """A run of that plan, which is stopped whatever happens; what went wrong inside it is raised."""
+    run = LiveRun(plan)
+    run.start()
+    try:
+        yield run
+    finally:
+        run.stop()
 
 
 def _holdings(process: int | Literal["self"] = "self") -> Holdings:

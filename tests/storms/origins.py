@@ -7,7 +7,7 @@ import re
 import socket
 import ssl
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 BIG_BYTES = 4_194_304
 """What `/big` has: more than the kernel keeps for somebody who does not read."""
@@ -67,9 +67,6 @@ class Origin:
             await self._open_door()
         if mood == "dead":
             self._break_all()
-
-    async def close(self) -> None:
-        await self.become("dead")
 
     async def _open_door(self) -> None:
         door = socket.create_server(self._place, backlog=1024)
@@ -159,7 +156,7 @@ def _chunk(data: bytes) -> bytes:
 
 
 class Farm:
-    """Origins, on the loop that runs now."""
+    """Origins, on the loop that runs now; all are gone at the end of the `async with`."""
 
     def __init__(self) -> None:
         self.origins: list[Origin] = []
@@ -172,8 +169,11 @@ class Farm:
             await self.origins[-1].become("well")
         return self.origins
 
-    async def close(self) -> None:
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
         for origin in self.origins:
-            await origin.close()
+            await origin.become("dead")
         while any(origin.connections for origin in self.origins):
             await asyncio.sleep(0)

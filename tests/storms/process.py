@@ -8,11 +8,12 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Self
 
 from tests.storms.crowd import eventually
 from tests.storms.origins import Origin
 
-_DOOR = '[[listen]]\nname = "front"\nat = "127.0.0.1:0"\n'
+_DOOR = 'title = "A storm"\n\n[[listen]]\nname = "front"\nat = "127.0.0.1:0"\n'
 
 _POOL = """
 [pool.web]
@@ -41,7 +42,7 @@ def config(
 
 
 class Running:
-    """A proxy that serves."""
+    """A proxy that serves; whatever happened, it is gone at the end of the `with`."""
 
     def __init__(self, folder: Path, text: str, *arguments: str) -> None:
         self.file = folder / "proxy.toml"
@@ -82,7 +83,9 @@ class Running:
         assert self.process.wait(30) == 0, self.said
         assert "a bug in lbtutor" not in self.said, self.said
 
-    def close(self) -> None:
-        """Whatever happened, it is gone after the test."""
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
         self.process.kill()
         self.process.communicate()

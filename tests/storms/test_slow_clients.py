@@ -12,6 +12,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable, Coroutine, Iterator
+from math import inf
 from pathlib import Path
 from statistics import median, quantiles
 from typing import Any
@@ -19,8 +20,7 @@ from typing import Any
 import pytest
 
 from lbtutor.core import BackendConfig, ListenerConfig, Plan, PoolConfig, Route, Seconds
-from lbtutor.live.run import LiveRun
-from tests.storms.conftest import Holdings
+from tests.storms.conftest import Holdings, running
 from tests.storms.crowd import Ask, Crowd, Told, eventually
 from tests.storms.origins import Farm
 from tests.storms.process import Running, config
@@ -83,22 +83,19 @@ def test_slow_clients_are_shown_out_and_others_are_served_meanwhile(
     told: list[Told] = []
 
     async def story() -> dict[str, dict[str, int]]:
-        farm = Farm()
-        (origin,) = await farm.grow(1, nobody)
-        pool = PoolConfig("web", backends=(BackendConfig("a", address=origin.address),))
-        run = LiveRun(Plan((DOOR,), (Route("web"),), (pool,), lasts=Seconds(float("inf")), drain=Seconds(0), speed=10))
-        run.start()
-        try:
-            ones = slow_ones(run.addresses["front"], 20)
-            await ones.are_here()
-            crowd = Crowd(lambda: run.addresses["front"], Ask, lambda ask, answer: told.append(answer))
-            await crowd.ask(1000, 8)
-            await eventually(lambda: not run.connections.of_clients["front"], "all slow clients are shown out")
-            assert run.snapshot()[0].backends[0].in_flight == 0
-            return await ones.hurry()
-        finally:
-            run.stop()
-            await farm.close()
+        async with Farm() as farm:
+            (origin,) = await farm.grow(1, nobody)
+            pool = PoolConfig("web", backends=(BackendConfig("a", address=origin.address),))
+            with running(
+                Plan((DOOR,), (Route("web"),), (pool,), lasts=Seconds(inf), drain=Seconds(0), speed=10)
+            ) as run:
+                ones = slow_ones(run.addresses["front"], 20)
+                await ones.are_here()
+                crowd = Crowd(lambda: run.addresses["front"], Ask, lambda ask, answer: told.append(answer))
+                await crowd.ask(1000, 8)
+                await eventually(lambda: not run.connections.of_clients["front"], "all slow clients are shown out")
+                assert run.snapshot()[0].backends[0].in_flight == 0
+                return await ones.hurry()
 
     slow = play(story())
     assert {answer.status for answer in told} == {200}
@@ -140,26 +137,23 @@ def test_a_thousand_slow_clients_at_most_double_what_others_wait(
     door = "".join(f'{key} = "{getattr(DOOR, key)}"\n' for key in keys)
 
     async def story() -> tuple[list[float], list[float], list[dict[str, dict[str, int]]]]:
-        farm = Farm()
-        proxy = Running(tmp_path, config(await farm.grow(2, nobody), door=door))
         without, beside, ends = [], [], []
-        try:
-            pace = Pace(proxy.address, 16, 0.02)
-            await pace.walk(1)
-            before = holdings(proxy.process.pid).descriptors
-            for _ in range(3):
-                without.append(quantiles(await pace.walk(5), n=100)[98])
-                ones = slow_ones(proxy.address, 333)
-                await ones.are_here()
-                beside.append(quantiles(await pace.walk(5), n=100)[98])
-                await eventually(
-                    lambda: holdings(proxy.process.pid).descriptors.total() <= before.total() + 4, "slow ones are out"
-                )
-                ends.append(await ones.hurry())
-            proxy.stop()
-        finally:
-            proxy.close()
-            await farm.close()
+        async with Farm() as farm:
+            with Running(tmp_path, config(await farm.grow(2, nobody), door=door)) as proxy:
+                pace = Pace(proxy.address, 16, 0.02)
+                await pace.walk(1)
+                before = holdings(proxy.process.pid).descriptors
+                for _ in range(3):
+                    without.append(quantiles(await pace.walk(5), n=100)[98])
+                    ones = slow_ones(proxy.address, 333)
+                    await ones.are_here()
+                    beside.append(quantiles(await pace.walk(5), n=100)[98])
+                    await eventually(
+                        lambda: holdings(proxy.process.pid).descriptors.total() <= before.total() + 4,
+                        "slow ones are out",
+                    )
+                    ends.append(await ones.hurry())
+                proxy.stop()
         return without, beside, ends
 
     without, beside, ends = play(story())

@@ -133,7 +133,11 @@ class Storm:
 
     async def rage(self) -> None:
         """Let it come and go, and look that it left nothing behind."""
-        await self.farm.grow(ORIGINS, self.books.origin_carried_out)
+        async with self.farm:
+            await self.farm.grow(ORIGINS, self.books.origin_carried_out)
+            await self._come_and_go()
+
+    async def _come_and_go(self) -> None:
         before = self._holdings().descriptors
         self.run = LiveRun(plan_for(self.farm))
         self._present = {origin.name for origin in self.farm.origins}
@@ -146,7 +150,6 @@ class Storm:
         for origin in self.farm.origins:
             await origin.become("well")
         await eventually(lambda: self._holdings().descriptors == before, f"holding no more than {before}")
-        await self.farm.close()
 
     async def _rage_on(self) -> None:
         tasks = self._tasks()

@@ -54,6 +54,7 @@ from lbtutor.core.messages import (
     Remove,
     Request,
     SetWeight,
+    Wait,
 )
 from lbtutor.core.pool import PoolConfig
 from lbtutor.core.retry import Retry
@@ -197,7 +198,9 @@ class Stage:
             if fault is None:
                 self._advance(takes)
             outcome = _OUTCOMES[fault]
-            forward = self._balancer.finish(forward.request, outcome, self.now)
+            again = self._balancer.finish(forward.request, outcome, self.now)
+            assert not isinstance(again, Wait), "no story here has a back-off"
+            forward = again
 
     def _finish(self, request: str, outcome: str) -> None:
         ended = Outcome.answered(int(outcome)) if outcome.isdigit() else Outcome.failed(cast("OutcomeKind", outcome))
