@@ -15,8 +15,9 @@ who wins:
 
 **Paths** match by whole segments: `/api/users` takes `/api/users` and `/api/users/7` but not `/api/usersx`. (NGINX and
 Traefik match plain prefixes, ALB's `/api/users/*` misses `/api/users` itself; the segment rule is Envoy's
-`path_separated_prefix`.) With `exact = true` the path takes itself alone. As soon as one route asks for a path, a
-request whose path can be read in two ways is answered 400 and reaches nobody: see `lbtutor.core.paths`.
+`path_separated_prefix`.) `prefix = "plain"` shows what goes wrong without it: then `/api/users` takes `/api/usersx` as
+well. With `exact = true` the path takes itself alone. As soon as one route asks for a path, a request whose path can be
+read in two ways is answered 400 and reaches nobody: see `lbtutor.core.paths`.
 
 **Splits** keep each client in its group, in every process and after a restart: who it is (`split_key`, in the forms of
 `lbtutor.core.keys`) is hashed with each pool's name, and the highest weighted score wins, as in `Rendezvous`. So each
@@ -33,6 +34,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from hashlib import blake2b
 from math import inf
+from typing import Literal
 
 from msgspec import Struct, field
 from msgspec.structs import replace
@@ -68,6 +70,7 @@ class Route(Struct, frozen=True, forbid_unknown_fields=True):
     redirect: Redirect | None = None
     sni: str = ""
     name: str = ""
+    prefix: Literal["segments", "plain"] = "segments"
 
     def __post_init__(self) -> None:
         given = [name for name in ("pool", "split", "respond", "redirect") if getattr(self, name) not in (None, "")]
@@ -79,6 +82,7 @@ class Route(Struct, frozen=True, forbid_unknown_fields=True):
             or _wrong_name("host", self.host)
             or _wrong_name("sni", self.sni)
             or _wrong_split(self.split)
+            or ("`exact` and a `prefix` contradict one another" if self.exact and self.prefix == "plain" else None)
         )
         if complaint is not None:
             raise ConfigError(f"route to {self.target}: {complaint}")
@@ -111,7 +115,7 @@ class Route(Struct, frozen=True, forbid_unknown_fields=True):
         """Its conditions, in a few words."""
         words = [f"{self.host}{self.path}"]
         words += [f"server name {self.sni}"] if self.sni else []
-        words += ["exactly"] if self.exact else []
+        words += ["exactly"] if self.exact else ["as a plain prefix"] if self.prefix == "plain" else []
         words += [f"method {self.method}"] if self.method else []
         words += [f"at {self.listener}"] if self.listener else []
         words += [f"header {name}: {value}" for name, value in self.header.items()]
@@ -126,14 +130,14 @@ _WINS_BY = ("the more exact host", "the more exact server name", "an exact path"
 class Rule:
     """A route, ready to be compared with requests. `pool` is where it leads, or empty when that depends."""
 
-    __slots__ = ("_cookies", "_headers", "_host", "_sni", "_split", "_stem", "pool", "rank", "route")
+    __slots__ = ("_beginning", "_cookies", "_headers", "_host", "_sni", "_split", "_stem", "pool", "rank", "route")
 
     def __init__(self, route: Route) -> None:
         self.route = route
         self.pool = route.pool
         self._host = route.host.lower()
         self._sni = route.sni.lower()
-        self._stem = decode(route.path if route.exact else route.path.rstrip("/"))
+        self._stem, self._beginning = _path_wanted(route)
         self._headers = tuple((name.lower(), value) for name, value in route.header.items())
         self._cookies = tuple(route.cookie.items())
         self._split = None if route.split is None else Split(route.split, route.split_key)
@@ -159,7 +163,7 @@ class Rule:
         return (
             (not route.listener or route.listener == request.listener)
             and (not route.method or route.method == request.method)
-            and (not self._stem or path == self._stem or (not route.exact and path.startswith(self._stem + "/")))
+            and (not self._stem or path == self._stem or (self._beginning != "" and path.startswith(self._beginning)))
             and (not self._host or _name_matches(self._host, host))
             and (not self._sni or _name_matches(self._sni, request.sni.lower()))
             and (not self._headers or all(request.headers.get(name) == value for name, value in self._headers))
@@ -269,6 +273,18 @@ class Router:
             return "no other route matches"
         apart = (says for says, mine, other in zip(_WINS_BY, rule.rank, second.rank, strict=True) if mine != other)
         return f"{next(apart, 'earlier in the file')}, before {second.route.says}"
+
+
+def _path_wanted(route: Route) -> tuple[str, str]:
+    """What the path must be, and with what it may begin instead; nothing where any path will do."""
+    if route.exact:
+        return decode(route.path), ""
+    if route.prefix == "plain":
+        stem = beginning = decode(route.path)
+    else:
+        stem = decode(route.path.rstrip("/"))
+        beginning = stem + "/"
+    return (stem, beginning) if beginning != "/" else ("", "")
 
 
 def _wrong_path(path: str) -> str | None:

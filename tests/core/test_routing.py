@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from math import inf
 from random import Random
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import quote
 
 import pytest
@@ -83,6 +83,34 @@ def test_a_path_takes_itself_and_what_lies_below(path: str) -> None:
 @pytest.mark.parametrize("path", ["/api/usersx", "/api", "/api/user", "/x/api/users", "/API/users", "/"])
 def test_a_path_takes_nothing_that_merely_begins_like_it(path: str) -> None:
     assert pool_for([Route("users", path="/api/users")], request(path)) is None
+
+
+@pytest.mark.parametrize("path", ["/api/users", "/api/users/7", "/api/usersx", "/api/users-of/7", "/api/users?x=1"])
+def test_a_plain_prefix_takes_whatever_begins_like_it(path: str) -> None:
+    assert pool_for([Route("users", path="/api/users", prefix="plain")], request(path)) == "users"
+
+
+@pytest.mark.parametrize("path", ["/api/user", "/api", "/x/api/users", "/"])
+def test_a_plain_prefix_takes_nothing_that_begins_otherwise(path: str) -> None:
+    assert pool_for([Route("users", path="/api/users", prefix="plain")], request(path)) is None
+
+
+def test_a_plain_prefix_with_a_slash_at_its_end_wants_that_slash() -> None:
+    """The ALB's `/api/users/*`, which misses `/api/users` itself."""
+    routes = [Route("users", path="/api/users/", prefix="plain")]
+    assert pool_for(routes, request("/api/users/7")) == "users"
+    assert pool_for(routes, request("/api/users")) is None
+
+
+@pytest.mark.parametrize("prefix", ["plain", "segments"])
+def test_the_root_takes_every_path_in_either_way(prefix: Literal["plain", "segments"]) -> None:
+    for path in ("/", "/x", "//", "/a/b"):
+        assert pool_for([Route("web", path="/", prefix=prefix), Route("odd", path="/odd")], request(path)) == "web"
+
+
+def test_a_path_cannot_be_exact_and_a_prefix() -> None:
+    with pytest.raises(ConfigError, match="contradict"):
+        Route("web", path="/a", exact=True, prefix="plain")
 
 
 @pytest.mark.parametrize("host", ["a.com", "A.COM", "a.com:8080"])
