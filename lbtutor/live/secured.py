@@ -312,7 +312,7 @@ async def connect(
 
 async def _open(
     loop: asyncio.AbstractEventLoop, protocol: Callable[[], asyncio.Protocol], address: Address
-) -> asyncio.BaseTransport:
+) -> asyncio.Transport:
     """A connection, as soon as there is a file descriptor for it: the other end is not to blame that there is none."""
     while True:
         try:

@@ -104,7 +104,7 @@ def test_a_plain_prefix_with_a_slash_at_its_end_wants_that_slash() -> None:
 
 @pytest.mark.parametrize("prefix", ["plain", "segments"])
 def test_the_root_takes_every_path_in_either_way(prefix: Literal["plain", "segments"]) -> None:
-    for path in ("/", "/x", "//", "/a/b"):
+    for path in ("/", "/x", "/a/b"):
         assert pool_for([Route("web", path="/", prefix=prefix), Route("odd", path="/odd")], request(path)) == "web"
 
 

@@ -138,6 +138,7 @@ class Crowd:
         self._tls = tls
         self._stays = stays
         self._next = count().__next__
+        self._over = False
         self.connects = 0
 
     async def ask(self, total: int, clients: int) -> None:
@@ -146,9 +147,13 @@ class Crowd:
             for _ in range(clients):
                 group.create_task(self._be_client(total))
 
+    def stop(self) -> None:
+        """Nobody asks for anything more."""
+        self._over = True
+
     async def _be_client(self, total: int) -> None:
         visit, stayed = None, 0
-        while (number := self._next()) < total:
+        while not self._over and (number := self._next()) < total:
             if visit is None or visit.over or stayed >= self._stays:
                 if visit is not None:
                     visit.transport.close()

@@ -19,8 +19,11 @@ _POOL = """
 [pool.web]
 algorithm = "{algorithm}"
 retry = {{ attempts = 2, on = ["connect", "close"] }}
-health = {{ path = "/health", interval = "200ms", timeout = "150ms", rise = 1, fall = 2 }}
+{health}
 """
+
+_HEALTH = 'health = { path = "/health", interval = "200ms", timeout = "150ms", rise = 1, fall = 2 }'
+
 
 _BACKEND = """
 [[pool.web.backends]]
@@ -31,14 +34,19 @@ weight = {weight}
 
 
 def config(
-    origins: Sequence[Origin], *, door: str = "", algorithm: str = "least_connections", weights: Sequence[int] = ()
+    origins: Sequence[Origin],
+    *,
+    door: str = "",
+    algorithm: str = "least_connections",
+    health: str = _HEALTH,
+    weights: Sequence[int] = (),
 ) -> str:
     """A file with one door, to which lines may be added, and one pool of these origins."""
     members = (
         _BACKEND.format(origin=origin, weight=weights[index] if weights else 1) for index, origin in enumerate(origins)
     )
     route = '\n[[route]]\npath = "/"\npool = "web"\n'
-    return "".join([_DOOR, door, route, _POOL.format(algorithm=algorithm), *members])
+    return "".join([_DOOR, door, route, _POOL.format(algorithm=algorithm, health=health), *members])
 
 
 class Running:

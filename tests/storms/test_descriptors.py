@@ -22,6 +22,8 @@ Play = Callable[[Coroutine[Any, Any, Any]], Any]
 ROOM = 40
 """Descriptors that the balancer may have beyond those it has at rest."""
 
+MOST = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+
 EXHAUSTED = 1.0
 """Wall seconds without descriptors: time for five probes of each backend."""
 
@@ -50,6 +52,28 @@ def test_without_descriptors_it_serves_those_who_are_here_and_then_those_who_wai
     play(story())
 
 
+@pytest.mark.slow
+def test_a_request_that_finds_no_descriptor_for_its_backend_waits_for_one(
+    play: Play, tmp_path: Path, holdings: Callable[..., Holdings]
+) -> None:
+    async def story() -> None:
+        async with Farm() as farm:
+            with Running(tmp_path, config(await farm.grow(2, nobody), health="")) as proxy:
+                crowd, pid = Crowd(lambda: proxy.address, Ask, nobody), proxy.process.pid
+                visits = [await crowd.connect() for _ in range(16)]
+                assert (await ask_all(visits[:1]))[0].status == 200
+                in_use = holdings(pid).descriptors.total()
+                resource.prlimit(pid, resource.RLIMIT_NOFILE, (in_use, MOST))
+                asking = asyncio.ensure_future(ask_all(visits))
+                await asyncio.wait([asking], timeout=EXHAUSTED)
+                assert not asking.done()
+                resource.prlimit(pid, resource.RLIMIT_NOFILE, (MOST, MOST))
+                assert counts(await asking) == {200: 16}
+                proxy.stop()
+
+    play(story())
+
+
 async def exhaust(proxy: Running, farm: Farm, strangers: int, number: int, holdings: Callable[..., Holdings]) -> None:
     """One round: regulars, then more strangers than there is room for, then room again."""
 
@@ -64,14 +88,14 @@ async def exhaust(proxy: Running, farm: Farm, strangers: int, number: int, holdi
     regulars = [await crowd.connect() for _ in range(8)]
     assert {told.status for told in await ask_all(regulars)} == {200}
     before = holdings(pid).descriptors.total()
-    resource.prlimit(pid, resource.RLIMIT_NOFILE, (before + ROOM, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (before + ROOM, MOST))
     here = [await crowd.connect() for _ in range(strangers)]
-    await eventually(lambda: holdings(pid).descriptors.total() >= before + ROOM, "no descriptor is left")
+    await eventually(lambda: holdings(pid).descriptors.total() >= before + ROOM // 2, "the room is taken")
     now = asyncio.get_running_loop().time
     long_enough = now() + EXHAUSTED
     while now() < long_enough:
         during += await ask_all(regulars)
-    resource.prlimit(pid, resource.RLIMIT_NOFILE, resource.getrlimit(resource.RLIMIT_NOFILE))
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (MOST, MOST))
     after += await ask_all(here)
     after += await ask_all(regulars)
     for visit in (*here, *regulars):

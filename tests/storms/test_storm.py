@@ -43,12 +43,27 @@ SEED = 20_261_107
 ORIGINS = 6
 CLIENTS = 64
 LIMIT = 16
-MOST_BROKEN = 3
 
 RETRY = Retry(3, 0.2, ("connect", "close", "timeout", "503"), Seconds(0.005))
 ALGORITHMS = ("least_connections", "round_robin", "power_of_two", "consistent_hash", "peak_ewma", "maglev")
-WEATHER = ("break",) * 4 + ("heal",) * 3 + ("drain", "disable", "enable", "weigh", "remove", "add", "reload")
 BAD_MOODS: tuple[Mood, ...] = ("slow", "sick", "deaf", "abrupt", "hung", "refusing", "dead")
+
+
+class Trouble(NamedTuple):
+    """Kinds of trouble that are mended in the same way, and how many origins may be in it at a time."""
+
+    trouble: tuple[str, ...]
+    most: int
+
+
+MENDS = {
+    "heal": Trouble(BAD_MOODS, 2),
+    "enable": Trouble(("drain", "disable"), 1),
+    "weigh": Trouble(("weigh",), 2),
+    "add": Trouble(("remove",), 1),
+    "reload": Trouble((), 0),
+}
+"""By what mends it. A reload mends what the operator's hand did to weights and members, too."""
 
 
 class Act(NamedTuple):
@@ -61,23 +76,19 @@ class Act(NamedTuple):
 
 
 def acts_of(seed: int, requests: int, every: int) -> deque[Act]:
-    """A storm: one act every so many requests, and at most `MOST_BROKEN` origins broken at a time."""
-    rng, broken, acts = Random(f"{seed}/storm"), deque[int](), deque[Act]()
+    """A storm: one act every so many requests; most of the origins are well, and nobody is kept out for long."""
+    rng, acts = Random(f"{seed}/storm"), deque[Act]()
+    troubled: dict[str, deque[int]] = {mend: deque() for mend in MENDS}
     for at in range(every, requests - every, every):
-        what = rng.choice(
-            ["break"] * 4 + ["heal"] * 3 + ["drain", "disable", "enable", "weigh", "remove", "add", "reload"]
-        )
-        whom = rng.randrange(ORIGINS)
-        if what == "break" and (len(broken) >= MOST_BROKEN or whom in broken):
-            what = "heal"
-        if what == "heal" and not broken:
-            what = "enable"
-        if what == "break":
-            broken.append(whom)
-            what = rng.choice(BAD_MOODS)
-        elif what == "heal":
-            whom = broken.popleft()
-        acts.append(Act(at, what, whom, rng.choice([0, 0.5, 1, 1, 2, 3])))
+        mend = rng.choice(sorted(MENDS))
+        whom, those = rng.randrange(ORIGINS), troubled[mend]
+        if mend == "reload":
+            acts.append(Act(at, "reload", 0, 0))
+        elif len(those) < MENDS[mend].most and whom not in those and rng.random() < 0.7:
+            those.append(whom)
+            acts.append(Act(at, rng.choice(MENDS[mend].trouble), whom, rng.choice([0, 0.5, 1, 2, 3])))
+        elif those:
+            acts.append(Act(at, mend, those.popleft(), 1))
     return acts
 
 
@@ -205,16 +216,11 @@ class Storm:
                 self._command(act.what, origin.name, act.amount, origin.address)
 
     def _command(self, what: str, name: str, amount: float, address: str) -> None:
-        if what == "add" and len(self._present) < ORIGINS:
-            (absent,) = {origin.name for origin in self.farm.origins} - self._present
-            address = next(origin.address for origin in self.farm.origins if origin.name == absent)
-            self._present.add(absent)
-            self.run.act(Add("web", BackendConfig(absent, address=address, limit=LIMIT)))
-        elif what == "remove" and len(self._present) == ORIGINS:
-            self._present.remove(name)
-            self.run.act(Remove("web", name))
-        elif name in self._present and what in _COMMANDS:
-            self.run.act(_COMMANDS[what](name, amount))
+        if (what == "add") is (name in self._present):
+            return  # a reload came before
+        if what in ("add", "remove"):
+            self._present ^= {name}
+        self.run.act(_COMMANDS[what](name, amount, address))
 
     def _reload(self) -> None:
         """Another algorithm, and every other time other rules at the door, so that connections are asked to leave."""
@@ -223,19 +229,21 @@ class Storm:
         self.run.reconfigure(plan_for(self.farm, self._rng.choice(ALGORITHMS), door))
 
 
-_COMMANDS: dict[str, Callable[[str, float], Command]] = {
-    "drain": lambda name, amount: Drain("web", name, Seconds(amount / 10)),
-    "disable": lambda name, amount: Disable("web", name),
-    "enable": lambda name, amount: Enable("web", name),
-    "weigh": lambda name, amount: SetWeight("web", name, amount),
+_COMMANDS: dict[str, Callable[[str, float, str], Command]] = {
+    "drain": lambda name, amount, address: Drain("web", name, Seconds(amount / 10)),
+    "disable": lambda name, amount, address: Disable("web", name),
+    "enable": lambda name, amount, address: Enable("web", name),
+    "weigh": lambda name, amount, address: SetWeight("web", name, amount),
+    "add": lambda name, amount, address: Add("web", BackendConfig(name, address=address, limit=LIMIT)),
+    "remove": lambda name, amount, address: Remove("web", name),
 }
 
 
 @pytest.mark.parametrize(
     ("requests", "every"),
     [
-        pytest.param(2_500, 60, id="small", marks=pytest.mark.slow),
-        pytest.param(200_000, 400, id="full", marks=pytest.mark.benchmark),
+        pytest.param(5_000, 60, id="small", marks=pytest.mark.slow),
+        pytest.param(200_000, 300, id="full", marks=pytest.mark.benchmark),
     ],
 )
 def test_after_a_storm_the_three_books_agree_and_nothing_is_left(
