@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from lbtutor import __version__
+from lbtutor.cli.challenge import challenge
 from lbtutor.cli.doctor import doctor
 from lbtutor.cli.exits import Exit, exit_of
 from lbtutor.cli.lab import lab
@@ -31,6 +32,7 @@ app = typer.Typer(
 app.command(name="list")(list_)
 app.command()(lesson)
 app.add_typer(lab, name="lab")
+app.add_typer(challenge, name="challenge")
 app.command()(replay)
 app.command()(proxy)
 app.command()(doctor)

@@ -6,7 +6,7 @@ backends and the tuple of those available; `algorithms` choose among these, unle
 where it was; `retry` says who may try again, and `waiting` what comes due later; `routing` finds the pool, by `paths`
 that read one way only, or one of the balancer's own `answers`; `explain` records why; `balancer` is the one object that
 a shell holds, `snapshot` its numbers at a moment, and `reload` what changes under it. `workload` describes what a
-scenario does to all of this.
+scenario does to all of this, and `service` how long a machine works on a request.
 
 Whoever holds the balancer is a shell: `lbtutor.live` with sockets, `lbtutor.sim` with a virtual clock. Nothing here
 imports asyncio, socket, threading or time: `now` is an argument, and chance is a `random.Random` that was given.
@@ -45,8 +45,9 @@ from lbtutor.core.messages import (
 from lbtutor.core.pool import PoolConfig
 from lbtutor.core.retry import Retry
 from lbtutor.core.routing import Route
+from lbtutor.core.service import Service
 from lbtutor.core.units import Seconds
-from lbtutor.core.workload import Act, Arrival, Conversation, Fault, MachineConfig, Plan, Service, Traffic
+from lbtutor.core.workload import Act, Arrival, Conversation, Fault, MachineConfig, Plan, Traffic
 
 __all__ = [
     "ALGORITHMS",

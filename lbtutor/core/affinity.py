@@ -135,8 +135,6 @@ class Cookies:
 
     def recall(self, request: Request, wall: float) -> str:
         """The backend that the cookie names; empty without a cookie that still counts."""
-        if "cookie" not in request.headers:
-            return ""
         who, until = self._said(cookie(request, self.cookie))
         return self._names.get(who, "") if wall < until else ""
 

@@ -38,6 +38,7 @@ from math import inf
 from random import Random
 from typing import Literal
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from lbtutor.core.algorithms import Algorithm
@@ -95,18 +96,15 @@ _NO_REASON = Why("", "lowest", "", ())
 """The record of a choice when nobody asked for it."""
 
 
-class _Open:
+class _Open(Struct, eq=False):
     """A request under way: the attempt it is in, since when, which backends it has tried, and whether we cut it off."""
 
-    __slots__ = ("backend", "cut", "pool", "request", "started", "tried")
-
-    def __init__(self, request: Request, pool: Pool, backend: Backend, tried: tuple[Backend, ...]) -> None:
-        self.request = request
-        self.pool = pool
-        self.backend = backend
-        self.started = request.at
-        self.tried = tried
-        self.cut = False
+    request: Request
+    pool: Pool
+    backend: Backend
+    tried: tuple[Backend, ...]
+    started: float
+    cut: bool = False
 
 
 _Again = tuple[_Open | Waiting | None, Sequence[Event], str]
@@ -243,7 +241,7 @@ class Balancer:
             self._tell(event)
         if backend is None:
             return self._reject(request, pool, 500, "the algorithm broke its contract")
-        return self._forward(_Open(request, pool, backend, (*tried, backend) if tried else (backend,)))
+        return self._forward(_Open(request, pool, backend, (*tried, backend) if tried else (backend,), request.at))
 
     def _stand_in_line(self, request: Request, pool: Pool) -> Wait | Reject:
         """Nobody has room: let the request wait for its turn, if the pool has a queue and that is not full as well."""
@@ -406,7 +404,7 @@ class Balancer:
             backed_off = BackedOff(now, retry.id, pool.name, retry.attempt, now + wait)
             return Waiting(retry, pool, now + wait, ended.tried, outcome.status), (backed_off,), ""
         chosen, told = self._choose(retry, pool, pool.available_without(ended.tried))
-        return (None if chosen is None else _Open(retry, pool, chosen, (*ended.tried, chosen))), told, ""
+        return (None if chosen is None else _Open(retry, pool, chosen, (*ended.tried, chosen), now)), told, ""
 
     def _choose(
         self, request: Request, pool: Pool, offered: tuple[Backend, ...]
@@ -442,14 +440,15 @@ class Balancer:
         self, request: Request, pool: Pool, offered: tuple[Backend, ...], had: Backend
     ) -> Sequence[Event]:
         """What is to be told of a client that goes back to the backend it had: nobody was compared."""
-        if self._on_picked is None:
+        if self._on_picked is None or pool.affinity is None:
             return ()
+        says = pool.affinity.explain(request, self._epoch + request.at, had.name, "")
         why = unexplained(pool, offered) if self._explains else _NO_REASON
-        return (_picked(request, pool, offered, had, why, self._says_affinity(request, pool, had), "sticky"),)
+        return (_picked(request, pool, offered, had, why, says, "sticky"),)
 
     def _says_affinity(self, request: Request, pool: Pool, chosen: Backend) -> str:
         """What a sticky pool had to say before `chosen` was kept."""
-        if pool.affinity is None or not self._explains:
+        if pool.affinity is None:
             return ""
         wall = self._epoch + request.at
         had = pool.affinity.recall(request, wall)
@@ -598,7 +597,16 @@ def _broken(request: Request, pool: Pool, because: str) -> ContractBroken:
 
 
 def _arrived(request: Request) -> Arrived:
-    return Arrived(request.at, request.id, request.client, request.method, request.host, request.path, request.listener)
+    return Arrived(
+        request.at,
+        request.id,
+        request.client,
+        request.method,
+        request.host,
+        request.path,
+        request.listener,
+        request.sni,
+    )
 
 
 def _quote_error(error: BaseException) -> str:

@@ -23,7 +23,12 @@ FaultKind = Literal["crash", "hang", "refuse", "error", "slow", "heal"]
 """What can befall the machine behind a backend; see `lbtutor.core.workload.Fault`."""
 
 
-class Candidate(Struct, frozen=True, omit_defaults=True):
+class _Record(Struct, frozen=True, gc=False):
+    """What is told: it refers to nothing that refers to it, so the collector need not look (a fifth of what it costs to
+    keep the last 65 536 events was its looking)."""
+
+
+class Candidate(_Record, frozen=True, omit_defaults=True):
     """One member of the pool in a decision: its number, or why it was not considered.
 
     `note` is what else is to be said of one that was: "slow start, 30% of weight 4".
@@ -35,7 +40,7 @@ class Candidate(Struct, frozen=True, omit_defaults=True):
     note: str = ""
 
 
-class Why(Struct, frozen=True):
+class Why(_Record, frozen=True):
     """The record of one decision.
 
     `rule` names what was compared ("in flight", "turns to wait after a"), `best` which end of it wins, `tie` who wins
@@ -49,8 +54,8 @@ class Why(Struct, frozen=True):
     candidates: tuple[Candidate, ...]
 
 
-class Arrived(Struct, frozen=True, tag="arrived"):
-    """A request reached the balancer."""
+class Arrived(_Record, frozen=True, omit_defaults=True, tag="arrived"):
+    """A request reached the balancer; `sni` is the server name that a TLS client asked for, if any."""
 
     at: float
     request: int
@@ -59,9 +64,10 @@ class Arrived(Struct, frozen=True, tag="arrived"):
     host: str
     path: str
     listener: str
+    sni: str = ""
 
 
-class Routed(Struct, frozen=True, tag="routed"):
+class Routed(_Record, frozen=True, tag="routed"):
     """A route was found, and with it the pool; told only where there are several routes, or a split.
 
     `route` is its conditions in words, `because` what makes it the one: "the longer path, before /api".
@@ -74,7 +80,7 @@ class Routed(Struct, frozen=True, tag="routed"):
     because: str
 
 
-class Picked(Struct, frozen=True, tag="picked"):
+class Picked(_Record, frozen=True, tag="picked"):
     """A backend was chosen for a request.
 
     `affinity` is what stickiness had to say of it, in words: whose cookie it was, or why there is a new one.
@@ -90,7 +96,7 @@ class Picked(Struct, frozen=True, tag="picked"):
     affinity: str = ""
 
 
-class Queued(Struct, frozen=True, tag="queued"):
+class Queued(_Record, frozen=True, tag="queued"):
     """A request waits in its pool's queue, the `place`-th in line, until a backend is free or that time has come."""
 
     at: float
@@ -101,7 +107,7 @@ class Queued(Struct, frozen=True, tag="queued"):
     because: str
 
 
-class BackedOff(Struct, frozen=True, tag="backed_off"):
+class BackedOff(_Record, frozen=True, tag="backed_off"):
     """The next try of a request, the `attempt`-th, waits until that time."""
 
     at: float
@@ -111,7 +117,7 @@ class BackedOff(Struct, frozen=True, tag="backed_off"):
     until: float
 
 
-class Answered(Struct, frozen=True, tag="answered"):
+class Answered(_Record, frozen=True, tag="answered"):
     """The balancer answered a request itself because a route says so: a fixed response or a redirect."""
 
     at: float
@@ -120,7 +126,7 @@ class Answered(Struct, frozen=True, tag="answered"):
     because: str
 
 
-class Rejected(Struct, frozen=True, tag="rejected"):
+class Rejected(_Record, frozen=True, tag="rejected"):
     """The balancer answered a request itself, with an error: nobody could take it."""
 
     at: float
@@ -131,7 +137,7 @@ class Rejected(Struct, frozen=True, tag="rejected"):
     candidates: tuple[Candidate, ...]
 
 
-class Refused(Struct, frozen=True, tag="refused"):
+class Refused(_Record, frozen=True, tag="refused"):
     """What a client sent was refused at the door with that status: it never became a request (malformed, too long, too
     late, one connection too many), or its body went wrong when the request was under way."""
 
@@ -142,7 +148,7 @@ class Refused(Struct, frozen=True, tag="refused"):
     because: str
 
 
-class Finished(Struct, frozen=True, tag="finished"):
+class Finished(_Record, frozen=True, tag="finished"):
     """An attempt ended after `took` seconds; `final` when no other follows and the client got `status`.
 
     `because` says why no other follows where one might have: "POST is not idempotent", "3 of 3 tries made".
@@ -161,7 +167,7 @@ class Finished(Struct, frozen=True, tag="finished"):
     because: str = ""
 
 
-class ProbeSent(Struct, frozen=True, tag="probe_sent"):
+class ProbeSent(_Record, frozen=True, tag="probe_sent"):
     """A health check was sent to a backend."""
 
     at: float
@@ -169,7 +175,7 @@ class ProbeSent(Struct, frozen=True, tag="probe_sent"):
     backend: str
 
 
-class Probed(Struct, frozen=True, tag="probed"):
+class Probed(_Record, frozen=True, tag="probed"):
     """A probe passed or failed: the `count`-th such in a row, of `needed` to change `towards` that health.
 
     `count` and `needed` are 0 when the result only confirms what was believed.
@@ -185,7 +191,7 @@ class Probed(Struct, frozen=True, tag="probed"):
     towards: Health
 
 
-class HealthChanged(Struct, frozen=True, tag="health_changed"):
+class HealthChanged(_Record, frozen=True, tag="health_changed"):
     """A backend's believed health changed."""
 
     at: float
@@ -196,7 +202,7 @@ class HealthChanged(Struct, frozen=True, tag="health_changed"):
     because: str
 
 
-class Ejected(Struct, frozen=True, tag="ejected"):
+class Ejected(_Record, frozen=True, tag="ejected"):
     """A backend was thrown out for the answers that clients got from it, `until` that time."""
 
     at: float
@@ -206,7 +212,7 @@ class Ejected(Struct, frozen=True, tag="ejected"):
     because: str
 
 
-class Readmitted(Struct, frozen=True, tag="readmitted"):
+class Readmitted(_Record, frozen=True, tag="readmitted"):
     """The time of an ejection is over."""
 
     at: float
@@ -214,7 +220,7 @@ class Readmitted(Struct, frozen=True, tag="readmitted"):
     backend: str
 
 
-class Joined(Struct, frozen=True, tag="joined"):
+class Joined(_Record, frozen=True, tag="joined"):
     """A backend became a member of a pool (also once for each at the start)."""
 
     at: float
@@ -224,7 +230,7 @@ class Joined(Struct, frozen=True, tag="joined"):
     health: Health
 
 
-class Left(Struct, frozen=True, tag="left"):
+class Left(_Record, frozen=True, tag="left"):
     """A backend stopped being a member, with so many requests still in flight."""
 
     at: float
@@ -233,7 +239,7 @@ class Left(Struct, frozen=True, tag="left"):
     in_flight: int
 
 
-class Draining(Struct, frozen=True, tag="draining"):
+class Draining(_Record, frozen=True, tag="draining"):
     """A backend gets no new requests; so many are still in flight."""
 
     at: float
@@ -242,7 +248,7 @@ class Draining(Struct, frozen=True, tag="draining"):
     in_flight: int
 
 
-class Drained(Struct, frozen=True, tag="drained"):
+class Drained(_Record, frozen=True, tag="drained"):
     """The last request of a draining backend ended."""
 
     at: float
@@ -250,7 +256,7 @@ class Drained(Struct, frozen=True, tag="drained"):
     backend: str
 
 
-class Disabled(Struct, frozen=True, tag="disabled"):
+class Disabled(_Record, frozen=True, tag="disabled"):
     """A backend was put into maintenance: neither requests nor probes."""
 
     at: float
@@ -258,7 +264,7 @@ class Disabled(Struct, frozen=True, tag="disabled"):
     backend: str
 
 
-class Enabled(Struct, frozen=True, tag="enabled"):
+class Enabled(_Record, frozen=True, tag="enabled"):
     """A drain or maintenance ended."""
 
     at: float
@@ -266,7 +272,7 @@ class Enabled(Struct, frozen=True, tag="enabled"):
     backend: str
 
 
-class WeightChanged(Struct, frozen=True, tag="weight_changed"):
+class WeightChanged(_Record, frozen=True, tag="weight_changed"):
     """A backend's weight was set, or has grown; in a slow start `because` says how far it has come, of which weight."""
 
     at: float
@@ -277,7 +283,7 @@ class WeightChanged(Struct, frozen=True, tag="weight_changed"):
     because: str = ""
 
 
-class Shifted(Struct, frozen=True, tag="shifted"):
+class Shifted(_Record, frozen=True, tag="shifted"):
     """The requests of a route go to other pools from now on, by these weights."""
 
     at: float
@@ -286,7 +292,7 @@ class Shifted(Struct, frozen=True, tag="shifted"):
     now: dict[str, float]
 
 
-class Panicked(Struct, frozen=True, tag="panicked"):
+class Panicked(_Record, frozen=True, tag="panicked"):
     """So few members of a pool are available that all the willing are offered, healthy or not: the pool panics."""
 
     at: float
@@ -296,7 +302,7 @@ class Panicked(Struct, frozen=True, tag="panicked"):
     threshold: float
 
 
-class Calmed(Struct, frozen=True, tag="calmed"):
+class Calmed(_Record, frozen=True, tag="calmed"):
     """Enough members of a pool are available again: only these are offered."""
 
     at: float
@@ -305,14 +311,14 @@ class Calmed(Struct, frozen=True, tag="calmed"):
     members: int
 
 
-class Reloaded(Struct, frozen=True, tag="reloaded"):
+class Reloaded(_Record, frozen=True, tag="reloaded"):
     """A new configuration took effect, all of it at once; `because` tells what is different."""
 
     at: float
     because: str
 
 
-class ContractBroken(Struct, frozen=True, tag="contract_broken"):
+class ContractBroken(_Record, frozen=True, tag="contract_broken"):
     """An algorithm raised, or returned what was not offered.
 
     When that leaves a request without a backend, it ends at once: a new one in a `Rejected` with status 500, a retry in
@@ -326,7 +332,7 @@ class ContractBroken(Struct, frozen=True, tag="contract_broken"):
     because: str
 
 
-class OriginChanged(Struct, frozen=True, tag="origin_changed"):
+class OriginChanged(_Record, frozen=True, tag="origin_changed"):
     """Something was done to the machine behind a backend; the balancer was not told.
 
     `amount` is the factor of `slow` or the share of `error`, else 0.
@@ -340,7 +346,7 @@ class OriginChanged(Struct, frozen=True, tag="origin_changed"):
     by: Literal["timeline", "hand"]
 
 
-class SessionStarted(Struct, frozen=True, tag="session_started"):
+class SessionStarted(_Record, frozen=True, tag="session_started"):
     """A machine gave a visitor a session, which he had not, or none that it knows; the balancer was not told."""
 
     at: float
@@ -350,7 +356,7 @@ class SessionStarted(Struct, frozen=True, tag="session_started"):
     client: str
 
 
-class SessionLost(Struct, frozen=True, tag="session_lost"):
+class SessionLost(_Record, frozen=True, tag="session_lost"):
     """A visitor showed a session that the machine does not know: what was in it is lost to him."""
 
     at: float
@@ -360,7 +366,7 @@ class SessionLost(Struct, frozen=True, tag="session_lost"):
     client: str
 
 
-class HandshakeFailed(Struct, frozen=True, tag="handshake_failed"):
+class HandshakeFailed(_Record, frozen=True, tag="handshake_failed"):
     """A client came to a listener where TLS ends, and came no further than that; it has made no request."""
 
     at: float
@@ -369,14 +375,14 @@ class HandshakeFailed(Struct, frozen=True, tag="handshake_failed"):
     because: str
 
 
-class Missed(Struct, frozen=True, tag="missed"):
+class Missed(_Record, frozen=True, tag="missed"):
     """This reader fell behind: so many events were dropped here, before this one's successor."""
 
     at: float
     count: int
 
 
-class Ended(Struct, frozen=True, tag="ended"):
+class Ended(_Record, frozen=True, tag="ended"):
     """The run is over. A journal without this line was cut."""
 
     at: float

@@ -29,8 +29,15 @@ def explain(request: Request, pool: Pool, offered: tuple[Backend, ...]) -> Why:
 
 
 def unexplained(pool: Pool, offered: tuple[Backend, ...]) -> Why:
-    """The record of an algorithm that gives no reason: who was offered, and why the others were not."""
-    return _record(_SILENCE, [], pool, offered)
+    """The record of an algorithm that gives no reason: who was offered, and why the others were not.
+
+    When that is everybody, all is said with the tuple itself, and the record is kept for as long as that is.
+    """
+    if len(offered) < len(pool.members):
+        return _record(_SILENCE, [None] * len(offered), pool, offered)
+    if pool.all_offered is None or pool.all_offered[0] is not offered:
+        pool.all_offered = offered, _record(_SILENCE, [None] * len(offered), pool, offered)
+    return pool.all_offered[1]
 
 
 def passed_over(pool: Pool) -> tuple[Candidate, ...]:
@@ -53,13 +60,13 @@ _SILENCE = Comparison("", (), "lowest", "")
 
 
 def _record(comparison: Comparison, numbers: list[float | None], pool: Pool, offered: tuple[Backend, ...]) -> Why:
-    compared = dict(zip(offered, numbers, strict=False))
+    compared = dict(zip(offered, numbers, strict=True))
     skipped = comparison.skipped or None
 
     def candidate(member: Backend) -> Candidate:
-        if member not in offered:
+        if member not in compared:
             return Candidate(member.name, None, pool.excluded(member) or "tried already")
-        number = compared.get(member)
+        number = compared[member]
         return Candidate(member.name, number, skipped if number is None else None, member.slow_start)
 
     return Why(comparison.rule, comparison.best, comparison.tie, tuple(map(candidate, pool.members.values())))

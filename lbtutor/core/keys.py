@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import lru_cache
 
 from lbtutor.core.errors import ConfigError
 from lbtutor.core.messages import Request
@@ -60,6 +61,7 @@ def cookie(request: Request, name: str) -> str:
     return read_cookie(request.headers.get("cookie", ""), name)
 
 
+@lru_cache(maxsize=256)  # a client that stays shows the same field again and again
 def read_cookie(field: str, name: str) -> str:
     """The same, in a Cookie field."""
     for pair in field.split(";"):

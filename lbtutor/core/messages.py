@@ -41,8 +41,9 @@ class Request(Struct, frozen=True):
 class Forward(Struct, frozen=True):
     """Send the request to this backend; then call `Balancer.finish` exactly once for it.
 
-    `set_cookie` is the value of a Set-Cookie field to add to the answer, or empty. `own_cookie` names the cookie that
-    is the balancer's own business and must not reach the backend, or is empty.
+    `set_cookie` is the value of a Set-Cookie field to add to the answer, or empty; the shell adds `Secure` to it where
+    the client speaks TLS. `own_cookie` names the cookie that is the balancer's own business and must not reach the
+    backend, or is empty.
     """
 
     request: int

@@ -34,7 +34,7 @@ from lbtutor.core.algorithms.base import Part
 from lbtutor.core.backend import Backend
 from lbtutor.core.ejection import Ejection, PassiveCheck
 from lbtutor.core.errors import ConfigError
-from lbtutor.core.events import Event
+from lbtutor.core.events import Event, Why
 from lbtutor.core.health import HealthCheck, HealthState
 from lbtutor.core.keys import read_key
 from lbtutor.core.listening import BackendTls
@@ -122,6 +122,8 @@ class Pool:
         """The requests that wait for somebody to have room, by id, the first in line first."""
         self.panicked = False
         """Was the pool in panic when this was last told?"""
+        self.all_offered: tuple[tuple[Backend, ...], Why] | None = None
+        """What is told of a choice of which nothing else is to be said, while these are all the members."""
         self._standing: Standing | None = None
         self._available: tuple[Backend, ...] | None = None
         self._were_in: dict[Backend, None] = {}

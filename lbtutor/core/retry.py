@@ -6,9 +6,9 @@ ends it; what stands on the right is what the trace says then:
     the attempt ended so that `on` asks for nothing          "", or "`on` does not list timeout"
     all tries were made                                      3 of 3 tries made
     it was sent, and its method is not idempotent            POST is not idempotent
-    part of its body was sent and is gone                    its body cannot be sent again
     nobody is left to try                                    no other backend is available
     the pool has retried too much of late                    the retry budget is spent
+    part of its body was sent and is gone                    its body cannot be sent again
 
 Idempotent methods are those of RFC 9110, section 9.2.2. A connection that could not be made carried nothing, so there
 the method does not matter (NGINX and HAProxy agree). A TCP connection or a UDP session that was made is never tried
@@ -120,11 +120,11 @@ class Retries:
             return f"{request.attempt} of {self._attempts} tries made"
         if _WORDS.get(outcome.kind) != "connect" and request.method not in IDEMPOTENT:
             return f"{request.method} is not idempotent"
-        if not repeatable:
-            return "its body cannot be sent again"
         if not others:
             return NOBODY_ELSE
-        return "the retry budget is spent" if self.budget is not None and self.budget.is_spent else ""
+        if self.budget is not None and self.budget.is_spent:
+            return "the retry budget is spent"
+        return "" if repeatable else "its body cannot be sent again"
 
     def excuse(self, outcome: Outcome) -> str:
         """Why an end that it does not want is left as it is; empty where nobody would ask."""

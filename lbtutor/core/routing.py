@@ -32,6 +32,7 @@ that a route of that door can have: see `with_doors`.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from hashlib import blake2b
 from math import inf
 from typing import Literal
@@ -130,7 +131,19 @@ _WINS_BY = ("the more exact host", "the more exact server name", "an exact path"
 class Rule:
     """A route, ready to be compared with requests. `pool` is where it leads, or empty when that depends."""
 
-    __slots__ = ("_beginning", "_cookies", "_headers", "_host", "_sni", "_split", "_stem", "pool", "rank", "route")
+    __slots__ = (
+        "_beginning",
+        "_cookies",
+        "_headers",
+        "_host",
+        "_says",
+        "_sni",
+        "_split",
+        "_stem",
+        "pool",
+        "rank",
+        "route",
+    )
 
     def __init__(self, route: Route) -> None:
         self.route = route
@@ -141,6 +154,7 @@ class Rule:
         self._headers = tuple((name.lower(), value) for name, value in route.header.items())
         self._cookies = tuple(route.cookie.items())
         self._split = None if route.split is None else Split(route.split, route.split_key)
+        self._says = {pool: _says(route, self._split, pool) for pool in route.pools}
         self.rank = (
             _looseness(route.host),
             _looseness(route.sni),
@@ -156,6 +170,11 @@ class Rule:
     def asks_for_path(self) -> bool:
         """Whether some paths do not match it."""
         return bool(self._stem)
+
+    @property
+    def asks_for_host(self) -> bool:
+        """Whether some hosts do not match it."""
+        return bool(self._host)
 
     def fits(self, request: Request, host: str, path: str) -> bool:
         """Does it match, seeing that `host` is in lower case without port, and `path` decoded without query?"""
@@ -181,7 +200,7 @@ class Rule:
 
     def says(self, pool: str) -> str:
         """Its conditions, and how many of its split's weights are `pool`'s."""
-        return self.route.says if self._split is None else f"{self.route.says} (split: {self._split.says(pool)})"
+        return self._says[pool]
 
 
 class Split:
@@ -220,6 +239,7 @@ class Router:
         _check_names(self.routes)
         self._rules = sorted(map(Rule, self.routes), key=lambda rule: rule.rank)
         self._by_path = any(rule.asks_for_path for rule in self._rules)
+        self._by_host = any(rule.asks_for_host for rule in self._rules)
         first = self._rules[0] if self._rules else None
         takes_all = first is not None and first.pool and first.route == Route(first.pool, name=first.route.name)
         self._catch_all = first if takes_all else None
@@ -251,28 +271,41 @@ class Router:
             if doubt(path) is not None:
                 return None
             path = decode(path)
-        host = without_port(request.host).lower()
+        host = self._host(request)
         for rule in self._rules:
             if rule.fits(request, host, path):
                 return rule
         return None
+
+    def _host(self, request: Request) -> str:
+        """The host as rules see it, if one of them looks."""
+        return without_port(request.host).lower() if self._by_host else ""
 
     def refusal(self, request: Request) -> tuple[int, str]:
         """Why a request has no rule: status and reason."""
         ambiguous = doubt(request.path.partition("?")[0]) if self._by_path else None
         if ambiguous is not None:
             return 400, f"an ambiguous path ({ambiguous}): {request.path}"
-        return 404, f"no route for {request.host}{request.path}"
+        return 404, f"no route for {request.host or request.sni}{request.path}"
 
     def why(self, request: Request, rule: Rule) -> str:
         """Why it was this rule, and before which other; `rule` is the one that `match` found."""
-        host, path = without_port(request.host).lower(), decode(request.path.partition("?")[0])
-        later = self._rules[self._rules.index(rule) + 1 :]
-        second = next((other for other in later if other.fits(request, host, path)), None)
-        if second is None:
-            return "no other route matches"
-        apart = (says for says, mine, other in zip(_WINS_BY, rule.rank, second.rank, strict=True) if mine != other)
-        return f"{next(apart, 'earlier in the file')}, before {second.route.says}"
+        host, path = self._host(request), decode(request.path.partition("?")[0])
+        for other in self._rules[self._rules.index(rule) + 1 :]:
+            if other.fits(request, host, path):
+                return _why_before(rule, other)
+        return "no other route matches"
+
+
+def _says(route: Route, split: Split | None, pool: str) -> str:
+    return route.says if split is None else f"{route.says} (split: {split.says(pool)})"
+
+
+@lru_cache(maxsize=1024)
+def _why_before(rule: Rule, second: Rule) -> str:
+    """What made a rule win over another that matches too."""
+    apart = (says for says, mine, other in zip(_WINS_BY, rule.rank, second.rank, strict=True) if mine != other)
+    return f"{next(apart, 'earlier in the file')}, before {second.route.says}"
 
 
 def _path_wanted(route: Route) -> tuple[str, str]:

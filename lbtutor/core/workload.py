@@ -1,9 +1,9 @@
 """What comes in and what goes wrong: the part of a scenario that both shells play.
 
-`arrivals` turns traffic rules into one stream of requests in order of time; `Service` says how long a machine works on
-a request; `Fault` is what befalls a machine; `Plan` holds all of it. Chance comes from generators seeded here by name,
-so the simulator and the live shell see the same arrivals at the same scenario times, and the n-th request at a machine
-takes equally long in both.
+`arrivals` turns traffic rules into one stream of requests in order of time; `MachineConfig` is a machine that works on
+them; `Fault` is what befalls it; `Plan` holds all of it. Chance comes from generators seeded here by name, so the
+simulator and the live shell see the same arrivals at the same scenario times, and the n-th request at a machine takes
+equally long in both.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from __future__ import annotations
 import heapq
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import count
+from math import log
 from random import Random
 from typing import Literal
 
@@ -23,6 +25,7 @@ from lbtutor.core.listening import ListenerConfig
 from lbtutor.core.messages import Command
 from lbtutor.core.pool import PoolConfig
 from lbtutor.core.routing import Route, with_doors
+from lbtutor.core.service import Service
 from lbtutor.core.sessions import check_store
 from lbtutor.core.units import Seconds
 
@@ -124,59 +127,27 @@ def arrivals(traffic: Sequence[Traffic], seed: int, lasts: float) -> Iterator[Ar
 
 
 def _arrivals_of(index: int, seed: int, rule: Traffic, lasts: float) -> Iterator[Arrival]:
-    rng = Random(f"{seed}/traffic/{index}")
     stop = lasts if rule.stop is None else min(rule.stop, lasts)
-    steady = rule.arrivals == "steady"
-    count = 0
-    at = float(rule.start)
-    while True:
-        count += 1
-        at = rule.start + count / rule.rate if steady else at + rng.expovariate(rule.rate)
+    to, method, host, path = rule.to, rule.method, rule.host, rule.path
+    for at, client in _steady(rule) if rule.arrivals == "steady" else _poisson(rule, Random(f"{seed}/traffic/{index}")):
         if at >= stop:
             return
-        client = (count - 1) % rule.clients if steady else rng.randrange(rule.clients)
-        yield Arrival(at, client, rule.to, rule.method, rule.host, rule.path, index)
+        yield Arrival(at, client, to, method, host, path, index)
 
 
-ServiceShape = Literal["constant", "exponential"]
+def _steady(rule: Traffic) -> Iterator[tuple[float, int]]:
+    return ((rule.start + number / rule.rate, (number - 1) % rule.clients) for number in count(1))
 
 
-class Service:
-    """How long one worker is busy with one request: `constant`, or `exponential` with that mean (seconds).
-
-    Written in files as `"20ms"` or `{ exponential = "20ms" }`, and therefore not a struct, which msgspec would read by
-    its fields.
-    """
-
-    __slots__ = ("mean", "shape")
-
-    def __init__(self, shape: ServiceShape, mean: float) -> None:
-        self.shape: ServiceShape = shape
-        self.mean = mean
-
-    def __repr__(self) -> str:
-        return f"Service({self.shape!r}, {self.mean!r})"
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Service) and (self.shape, self.mean) == (other.shape, other.mean)
-
-    def __hash__(self) -> int:
-        return hash((self.shape, self.mean))
-
-    @classmethod
-    def parse(cls, value: object) -> Service:
-        """Read `"20ms"` (constant) or `{ exponential = "20ms" }`; raises `ConfigError`."""
-        if isinstance(value, str):
-            return cls("constant", Seconds.parse(value))
-        if isinstance(value, dict) and len(value) == 1:
-            ((shape, mean),) = value.items()
-            if shape == "constant" or shape == "exponential":
-                return cls(shape, Seconds.parse(mean))
-        raise ConfigError(f'service is a duration or {{ exponential = "20ms" }}, not {value!r}')
-
-    def sample(self, rng: Random) -> float:
-        """Seconds of work for the next request."""
-        return self.mean if self.shape == "constant" else rng.expovariate(1 / self.mean) if self.mean else 0.0
+def _poisson(rule: Traffic, rng: Random) -> Iterator[tuple[float, int]]:
+    """When, and which client; the dice as `expovariate` and `randrange` throw them, without their calls."""
+    at, rate, clients, bits = float(rule.start), rule.rate, rule.clients, rule.clients.bit_length()
+    throw, throw_bits = rng.random, rng.getrandbits
+    while True:
+        at -= log(1 - throw()) / rate
+        while (client := throw_bits(bits)) >= clients:
+            pass
+        yield at, client
 
 
 class MachineConfig(Struct, frozen=True):
@@ -199,7 +170,7 @@ class MachineConfig(Struct, frozen=True):
         check_store(self.sessions)
 
     def rng(self, seed: int) -> Random:
-        """The machine's own dice: service times first, then errors, one draw each per request in order of arrival."""
+        """The machine's own dice: for each request in order of arrival a sample of its work, then one for errors."""
         return Random(f"{seed}/machine/{self.pool}/{self.name}")
 
 

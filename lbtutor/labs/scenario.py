@@ -37,7 +37,6 @@ from lbtutor.core import (
 )
 from lbtutor.core.algorithms import AlgorithmConfig, build_algorithm
 from lbtutor.core.keys import read_key
-from lbtutor.core.units import say_duration
 from lbtutor.labs.checks import Expect
 from lbtutor.labs.library import lab_folders, lesson_folders
 from lbtutor.labs.reading import place, read_toml, suggest
@@ -349,7 +348,7 @@ def _plain(value: object) -> object:
     """Records as tables, durations as people write them."""
     match value:
         case Service():
-            return {value.shape: say_duration(value.mean)}
+            return value.as_written()
         case Seconds():
             return str(value)
         case Struct():

@@ -12,13 +12,14 @@ all.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from lbtutor.core.messages import Answer, Forward, Outcome, OutcomeKind, Reject, Request, Wait
 from lbtutor.core.retry import IDEMPOTENT
 from lbtutor.live.answers import own_answer, whole_answer
 from lbtutor.live.fields import Fields, Refusal, trailers
-from lbtutor.live.heads import VIA, AnswerHead, HeadFields, RequestHead
+from lbtutor.live.heads import VIA, AnswerHead, RequestHead
 
 if TYPE_CHECKING:
     from lbtutor.live.addresses import Address
@@ -107,7 +108,7 @@ class Exchange:
             head.method,
             head.host,
             head.path,
-            HeadFields(head.fields),
+            head.headers,
             client.front.config.name,
             client.server_name,
         )
@@ -302,16 +303,15 @@ class Exchange:
         client, request = self._client, self._head
         self._status = head.status
         has_body = not (head.bodiless or self.for_head)
-        about = b"X-Request-Id: %b\r\n\r\n" % self.name
-        if head.chunked or (has_body and not head.has_length):
+        cookie = self._cookie_field if self._forward.set_cookie else b""
+        about = b"%bX-Request-Id: %b\r\n\r\n" % (cookie, self.name)
+        if head.chunked or (has_body and head.length is None):
             if request.version == "1.1":
                 about = b"Transfer-Encoding: chunked\r\n" + about
                 self._rechunks = has_body
             else:  # HTTP/1.0 knows one other way to end a body
                 self._unframed = has_body
         self.closes = self._unframed or not (request.keep_alive and self.complete) or client.front.draining
-        if self._forward.set_cookie:
-            about = self._cookie_field + about
         if self.closes:
             about = b"Connection: close\r\n" + about
         elif request.version != "1.1":
@@ -322,7 +322,7 @@ class Exchange:
     def _cookie_field(self) -> bytes:
         """The balancer's own cookie for this client, if there is anything to set."""
         cookie = self._forward.set_cookie
-        return b"Set-Cookie: %b\r\n" % cookie.encode("latin-1", "replace") if cookie else b""
+        return _set_cookie(cookie, self._client.introduction.is_encrypted(self._head)) if cookie else b""
 
     def switch_to(self, head: AnswerHead) -> None:
         """The backend switches protocols, which only a `Handshake` asks for."""
@@ -337,9 +337,9 @@ class Exchange:
         return _last_chunk(trailers) if self._rechunks else b""
 
     def answered(self) -> None:
-        """The whole answer has been passed on."""
+        """The whole answer has been passed on, so there is no other try, whatever has changed since it began."""
         self.carrier = None
-        self._client.front.shell.finish(self.id, Outcome.answered(self._status))
+        self._client.front.shell.finish(self.id, Outcome.answered(self._status), repeatable=False)
         self._end()
 
     def _answer_ourselves(self, status: int, says: str) -> None:
@@ -402,6 +402,13 @@ class Unheard(Exchange):
 
     def client_is_late(self, connection: UpstreamConnection) -> bool:
         return False
+
+
+@lru_cache(maxsize=256)
+def _set_cookie(cookie: str, secure: bool) -> bytes:
+    """The balancer's own cookie for a client, which is one a second for each backend; whoever speaks TLS is not to show
+    it where anybody can read it (RFC 6265, section 4.1.2.5)."""
+    return b"Set-Cookie: %b%b\r\n" % (cookie.encode("latin-1", "replace"), b"; Secure" if secure else b"")
 
 
 def _chunk(data: bytes) -> bytes:

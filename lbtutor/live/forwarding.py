@@ -37,6 +37,11 @@ _FORWARDED = b"forwarded"
 _TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _NODE = re.compile(r"\bfor=(?:\"([^\"]*)\"|([^\s;,\"]*))", re.IGNORECASE)
 _PORT = re.compile(r":\d+$")
+_PAIRS = {
+    _PROTO: re.compile(rb"\bproto=(?:\"([^\"]*)\"|([^\s;,\"]*))", re.IGNORECASE),
+    _HOST: re.compile(rb"\bhost=(?:\"([^\"]*)\"|([^\s;,\"]*))", re.IGNORECASE),
+}
+"""What `Forwarded` calls what has a field of its own in the other dialect."""
 
 
 class Introduction:
@@ -70,6 +75,12 @@ class Introduction:
             self._host, self._said = head.authority, self._say(head.authority)
         return self._said
 
+    def is_encrypted(self, head: RequestHead) -> bool:
+        """Whether the client speaks TLS: to us, or to a trusted peer that says so."""
+        if self._trusted and head.hearsay:
+            return _of_client(_by_name(head), _PROTO, self._scheme).lower() == b"https"
+        return self._scheme == b"https"
+
     def request_id(self, head: RequestHead, own: bytes) -> bytes:
         """The name of this request: `own`, unless a trusted peer has given it one."""
         return head.request_id if self._trusted and head.request_id else own
@@ -86,8 +97,8 @@ class Introduction:
         forwarded = said.get(_FORWARDED) or [b"for=" + _node(address) for address in chain]
         told = {
             b"X-Forwarded-For": b", ".join([address.encode("latin-1") for address in chain] + [self._peer]),
-            b"X-Forwarded-Proto": said.get(_PROTO, [self._scheme])[-1],
-            b"X-Forwarded-Host": said.get(_HOST, [head.authority])[-1],
+            b"X-Forwarded-Proto": _of_client(said, _PROTO, self._scheme),
+            b"X-Forwarded-Host": _of_client(said, _HOST, head.authority),
             b"Forwarded": b", ".join([*forwarded, self._element(head.authority)]),
         }
         lines = [b"%b: %b\r\n" % line for line in told.items()]
@@ -106,6 +117,14 @@ def _by_name(head: RequestHead) -> dict[bytes, list[bytes]]:
     for name, value in head.hearsay:
         said.setdefault(name.lower(), []).append(value.strip())
     return said
+
+
+def _of_client(said: dict[bytes, list[bytes]], field: bytes, seen: bytes) -> bytes:
+    """What is said of the client's own step, in that field or in the first element of `Forwarded`; else what we saw."""
+    if field in said:
+        return said[field][-1]
+    found = _PAIRS[field].search(b",".join(said.get(_FORWARDED, ())).partition(b",")[0])
+    return (found[1] or found[2] or seen) if found is not None else seen
 
 
 def _chain(said: dict[bytes, list[bytes]]) -> list[str]:

@@ -40,27 +40,6 @@ _DEFAULT_PORTS = {b"http": b":80", b"https": b":443"}
 class RequestHead:
     """A request's head, understood once. Raises `Refusal` for what cannot be understood in one way only."""
 
-    __slots__ = (
-        "_lines",
-        "authority",
-        "chunked",
-        "cookies",
-        "expects",
-        "fields",
-        "has_body",
-        "hearsay",
-        "host",
-        "keep_alive",
-        "length",
-        "line",
-        "method",
-        "named",
-        "path",
-        "request_id",
-        "upgrade",
-        "version",
-    )
-
     def __init__(self, method: bytes, target: bytes, version: str, fields: Fields, *, keep_alive: bool) -> None:
         self.version = version
         self.fields = fields
@@ -123,7 +102,10 @@ class RequestHead:
             self.has_body = self.expects = False
         if self.upgrade:
             self._ask_to_switch(lines, named)
-        self._lines = (b"%b %b HTTP/1.1\r\nHost: %b\r\n" % (method, target, host), *lines)
+        self._first = b"%b %b HTTP/1.1\r\nHost: %b\r\n" % (method, target, host)
+        self._lines = lines
+        self._rest: tuple[str, bytes] | None = None
+        self.headers = HeadFields(fields)
         self.method = method.decode("ascii")
         self.path = target.decode("latin-1")
         self.host = host.decode("latin-1")
@@ -137,9 +119,20 @@ class RequestHead:
     def for_backend(self, said_of_client: bytes, own_cookie: str = "") -> bytes:
         """The head to send on, without the cookie that is our own; `said_of_client` holds the forwarding fields and
         the empty line."""
-        if not self.cookies:
-            return b"".join(self._lines) + said_of_client
-        return b"".join((*self._lines, *_cookie_lines(self.cookies, own_cookie.encode()), said_of_client))
+        rest = self._rest
+        if rest is None or rest[0] != own_cookie:
+            cookies = _cookie_lines(self.cookies, own_cookie.encode())
+            rest = self._rest = (own_cookie, b"".join((*self._lines, *cookies)))
+        return self._first + rest[1] + said_of_client
+
+    def asking(self, target: bytes) -> RequestHead:
+        """The same head, but for another target, which is a path."""
+        other = RequestHead.__new__(RequestHead)
+        other.__dict__ = self.__dict__.copy()  # 0.2 us; to understand the fields again would be 2
+        other.path, method = target.decode("ascii"), self.method.encode()
+        other.line = b"%b %b HTTP/%b\r\n" % (method, target, self.version.encode())
+        other._first = b"%b %b HTTP/1.1\r\nHost: %b\r\n" % (method, target, self.authority)
+        return other
 
     def _ask_to_switch(self, lines: list[bytes], named: frozenset[bytes]) -> None:
         """Ask the backend to switch protocols, unless the wish is one to ignore (RFC 9110, section 7.8)."""
@@ -163,13 +156,14 @@ class RequestHead:
 class AnswerHead:
     """An answer's head, understood once. Raises `Refusal` for what cannot be understood in one way only."""
 
-    __slots__ = ("_lines", "chunked", "has_length", "named", "status", "upgrade")
+    __slots__ = ("_lines", "chunked", "length", "named", "status", "upgrade")
 
     def __init__(self, status: int, reason: bytes, fields: Fields) -> None:
         if not 100 <= status <= 999:
             raise Refusal(502, f"status {status}")
         self.status = status
-        self.chunked = self.has_length = False
+        self.chunked = False
+        self.length: int | None = None
         self.upgrade = b""
         lines: list[bytes] = []
         named: frozenset[bytes] = frozenset()
@@ -178,9 +172,9 @@ class AnswerHead:
             if role is END_TO_END:
                 lines += (name, b": ", value, b"\r\n")
             elif role is Role.LENGTH:
-                if self.has_length:
+                if self.length is not None:
                     raise Refusal(502, "more than one Content-Length")
-                self.has_length = True
+                self.length = int(value)
                 lines += (b"Content-Length", b": ", value.strip(), b"\r\n")
             elif role is Role.CODING:
                 if self.chunked:
@@ -190,7 +184,7 @@ class AnswerHead:
                 named |= named_in(value)
             elif role is Role.UPGRADE:
                 self.upgrade = value.strip()
-        if self.chunked and self.has_length:
+        if self.chunked and self.length is not None:
             raise Refusal(502, "both Content-Length and Transfer-Encoding")
         if status < 200 or status == 204:
             named |= {b"content-length"}  # there is no body to have one (RFC 9110, section 8.6)
@@ -198,7 +192,7 @@ class AnswerHead:
         if named:
             lines = without(lines, named)
         self.named = named
-        self._lines = (_status_line(status, reason), *lines)
+        self._lines = b"".join((_status_line(status, reason), *lines))
 
     def __repr__(self) -> str:
         return f"<AnswerHead {self.status}>"
@@ -210,7 +204,7 @@ class AnswerHead:
 
     def for_client(self, about_connection: bytes) -> bytes:
         """The head to send back; `about_connection` holds our own connection fields and the empty line."""
-        return b"".join(self._lines) + about_connection
+        return self._lines + about_connection
 
 
 class HeadFields(Mapping[str, str]):
@@ -233,6 +227,10 @@ class HeadFields(Mapping[str, str]):
 
     def __repr__(self) -> str:
         return f"<HeadFields {self._all()}>"
+
+    def get(self, name: str, default: str | None = None) -> str | None:  # type: ignore[override]  # none but strings
+        """As any mapping's, which would raise and catch an error for each field that is not there."""
+        return self._all().get(name, default)
 
     def _all(self) -> dict[str, str]:
         """Repeated fields are joined by a comma (RFC 9110, section 5.3)."""

@@ -188,7 +188,7 @@ class TcpConnection(asyncio.Protocol):
                 client,
                 1,
                 "TCP",
-                server_name,
+                "",
                 "",
                 _NO_HEADERS,
                 self.front.config.name,

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from httptools import HttpParserCallbackError, HttpParserError, HttpParserUpgrade, HttpRequestParser
 
-from lbtutor.live.fields import Fields, Refusal, check_size
+from lbtutor.live.fields import Fields, Refusal, Role, check_size, request_roles
 from lbtutor.live.heads import RequestHead
 
 if TYPE_CHECKING:
@@ -48,6 +48,7 @@ class Reading(asyncio.Protocol):
         "_seen",
         "_switching",
         "_target",
+        "_unheeded",
         "_unsettled",
         "front",
     )
@@ -59,6 +60,7 @@ class Reading(asyncio.Protocol):
         self._reading: Exchange | None = None
         self._switching: Handshake | None = None
         self._target = b""
+        self._unheeded: RequestHead | None = None
         self._fields: Fields = []
         self._last: RequestHead | None = None
         self._body_room = inf
@@ -119,11 +121,21 @@ class Reading(asyncio.Protocol):
             self._parser.feed_data(data)
         except HttpParserUpgrade as switch:
             rest = data[switch.args[0] :]
+            if self._unheeded is not None:
+                return self._without_the_wish(self._unheeded) + rest
             if self._switching is None:
                 return rest
             self._deaf = True
             self._switching.beside = rest
         return b""
+
+    def _without_the_wish(self, head: RequestHead) -> bytes:
+        """The same head without Upgrade, for a parser that has not heard the wish and so expects the body."""
+        self._parser, self._unheeded = HttpRequestParser(self), None
+        self._target = b""
+        self._seen -= len(head.line)
+        kept = [b"%b: %b\r\n" % field for field in head.fields if request_roles[field[0]] is not Role.UPGRADE]
+        return b"".join((head.line, *kept, b"\r\n"))
 
     def _keep(self, data: bytes) -> None:
         """What it means is not known before it is known whether protocols are switched."""
@@ -155,6 +167,9 @@ class Reading(asyncio.Protocol):
             head, self._seen = last, len(last.line)  # clients repeat themselves
         else:
             head = self._understand(fields)
+            if head.has_body and self._parser.should_upgrade():
+                self._unheeded = head  # a wish to ignore, but this parser would leave out the body
+                return
         self._target = b""
         self._unsettled = 0
         self._begun = self._in_head = False
@@ -166,8 +181,6 @@ class Reading(asyncio.Protocol):
             parser.get_method(), self._target, parser.get_http_version(), fields, keep_alive=parser.should_keep_alive()
         )
         self._check_head(head.line, fields)
-        if head.has_body and parser.should_upgrade():
-            raise Refusal(501, "a request to switch protocols has no body here")
         if head.upgrade and not parser.should_upgrade():
             raise Refusal(400, "an Upgrade that can be read in two ways")
         if head.has_body:

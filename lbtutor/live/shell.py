@@ -174,12 +174,14 @@ class Shell:
         for guest in [guest for guest in self.guests() if guest.id in doomed] if doomed else ():
             guest.cut()
         for one in decided:
+            if isinstance(one, Cut):  # who was cut off may wait by now, for another try
+                continue
             guest_that_waits = self._waiting.pop(one.request, None)
             if guest_that_waits is None:
                 continue
             if isinstance(one, Forward):
                 guest_that_waits.go_on(one)
-            elif isinstance(one, Reject):
+            else:
                 guest_that_waits.turn_away(one)
 
     def _mind_the_alarm(self) -> None:

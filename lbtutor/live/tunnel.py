@@ -4,11 +4,13 @@
         └────any other answer──▶ an exchange like all others
 
 The balancer does not speak WebSocket, or whatever is spoken in the tunnel: it passes on bytes (see `splice`). Any
-protocol may be asked for but those that carry other requests past us (see `heads`), by any method but without a body
-(501), and not in HTTP/1.0, where the wish is ignored (RFC 9110, section 7.8). The request is in flight for as long as
-its tunnel lives. A tunnel without a byte for the listener's `idle_timeout` is closed (NGINX `proxy_read_timeout` and
-HAProxy `timeout tunnel` do so; WebSocket peers ping more often). When the balancer drains, tunnels go on until the
-deadline and are then cut off, which a WebSocket client knows as code 1006.
+protocol may be asked for, by any method, but for those that carry other requests past us (see `heads`). Such a wish is
+not heeded, nor that of a request in HTTP/1.0 or with a body: it is served as if it had not asked (RFC 9110, section
+7.8; Java's HttpClient asks for h2c with every first POST).
+
+The request is in flight for as long as its tunnel lives. A tunnel without a byte for the listener's `idle_timeout` is
+closed (NGINX `proxy_read_timeout` and HAProxy `timeout tunnel` do so; WebSocket peers ping more often). When the
+balancer drains, tunnels go on until the deadline and are then cut off, which a WebSocket client knows as code 1006.
 
 Only a real 101 makes a tunnel. Until then, what the client sends beyond its request is kept, not interpreted: after a
 101 it is the first that the backend gets through the tunnel; after any other answer it is parsed as the requests that

@@ -32,6 +32,7 @@ from lbtutor.core.pool import PoolConfig
 from lbtutor.live.addresses import Address
 from lbtutor.live.clock import Alarm
 from lbtutor.live.exchange import Exchange, Unheard
+from lbtutor.live.familiar import Repertoire
 from lbtutor.live.fields import Fields, Refusal, check_size, trailers
 from lbtutor.live.heads import AnswerHead
 from lbtutor.live.proxy_protocol import header
@@ -128,6 +129,7 @@ class Upstream:
         self.retired = False
         self.idle: list[UpstreamConnection] = []
         self.connections = connections
+        self.repertoire = Repertoire()
         self._locate = locate
         self._place = locate(backend) if backend.address else None
 
@@ -239,6 +241,7 @@ class UpstreamConnection(asyncio.Protocol):
     __slots__ = (
         "_alarm",
         "_answer",
+        "_begun",
         "_dial",
         "_done",
         "_exchange",
@@ -271,6 +274,7 @@ class UpstreamConnection(asyncio.Protocol):
 
     def _expect_answer(self) -> None:
         self._answer: AnswerHead | None = None
+        self._begun = False
         self._done = False
         self._fields: Fields = []
         self._reason = b""
@@ -342,8 +346,14 @@ class UpstreamConnection(asyncio.Protocol):
         if exchange is None:
             self.transport.abort()  # nobody asked, so it is no answer
             return
-        self._maybe_stale = False
-        if not self._unsettled and self._answer is None and not _begins_well(data):
+        if self._maybe_stale:
+            self._maybe_stale = False
+            familiar = None if exchange.for_head else self._upstream.repertoire.known(data)
+            if familiar is not None:
+                self._pass_on_whole(exchange, *familiar)
+                return
+        begins = not self._begun
+        if begins and not _begins_well(data):
             self._fail("invalid")
             return
         self._unsettled += len(data)
@@ -364,6 +374,8 @@ class UpstreamConnection(asyncio.Protocol):
         self._pass_on(exchange)
         if self._done:
             self._reusable = self._reusable and sound
+            if begins and self._reusable:
+                self._learn(data, exchange)
             self._finish(exchange)
         elif sound:
             self._be_patient()
@@ -371,6 +383,7 @@ class UpstreamConnection(asyncio.Protocol):
             self._fail("cut" if exchange.answering else "invalid")
 
     def on_message_begin(self) -> None:
+        self._begun = True
         if self._done:
             self._reusable = False  # something follows the answer, of which nobody knows what it is
 
@@ -429,6 +442,17 @@ class UpstreamConnection(asyncio.Protocol):
             exchange.write(b"".join(out))
             out.clear()
 
+    def _learn(self, data: bytes, exchange: Exchange) -> None:
+        """An answer came in one piece, and as it should be; one that is worth a retry is looked at each time."""
+        answer, upstream = self._answer, self._upstream
+        if answer is not None and not exchange.for_head and answer.status not in upstream.retried:
+            upstream.repertoire.learn(data, answer)
+
+    def _pass_on_whole(self, exchange: Exchange, head: AnswerHead, body: bytes) -> None:
+        self._reusable = True
+        exchange.write(exchange.begin_answer(head) + body)
+        self._finish(exchange)
+
     def _finish(self, exchange: Exchange) -> None:
         self._exchange = None
         if self._reusable and exchange.complete and not self.transport.is_closing():
@@ -463,7 +487,7 @@ class UpstreamConnection(asyncio.Protocol):
                 upstream.idle.remove(self)
         elif self._answer is None:
             self._closed_unanswered(exchange)
-        elif exc is None and not (self._answer.chunked or self._answer.has_length):
+        elif exc is None and not (self._answer.chunked or self._answer.length is not None):
             exchange.write(exchange.end())  # it ends where the connection does
             exchange.answered()
         else:

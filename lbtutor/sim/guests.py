@@ -41,7 +41,7 @@ class Manner:
         self.plain = not (self.bare or remembered or rule.websocket is not None)
         self.server_name = (rule.host or "localhost") if self.secure else ""
         self.method = door.mode.upper() if self.bare else rule.method
-        self.host = self.server_name if self.bare else rule.host
+        self.host = "" if self.bare else rule.host
         self.path = "" if self.bare else rule.path
         self.fields: Mapping[str, str] = {} if self.bare else rule.fields
 
@@ -102,7 +102,8 @@ class Guests:
         if guest is None:
             return line.station.accept(forward.request)
         guest.line = line
-        guest.gifts = [forward.set_cookie] if forward.set_cookie else []
+        secure = "; Secure" if guest.manner.secure else ""
+        guest.gifts = [forward.set_cookie + secure] if forward.set_cookie else []
         if guest.manner.bare:
             return line.station.accept_alone(forward.request)
         if guest.manner.rule.websocket is None:

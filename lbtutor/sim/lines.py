@@ -5,8 +5,9 @@ Here is who can be played at all: the simulator knows the machines of its plan, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
+from lbtutor.core.backend import Backend
 from lbtutor.core.errors import ConfigError
 from lbtutor.core.messages import Add, Outcome
 from lbtutor.core.sessions import Memory, Names
@@ -38,6 +39,17 @@ class Line:
         """What the machine had in its own memory is gone."""
         if self.sessions is not None and self.machine.sessions == "memory":
             self.sessions.forget()
+
+
+class LineTo(dict[Backend, Line]):
+    """The line to each backend, found by its name when it is needed for the first time."""
+
+    def __init__(self, lines: Mapping[tuple[str, str], Line]) -> None:
+        self._by_name = lines
+
+    def __missing__(self, backend: Backend) -> Line:
+        line = self[backend] = self._by_name[backend.pool, backend.name]
+        return line
 
 
 def lines_of(plan: Plan, loop: Loop, ended: Callable[[int, Outcome], None]) -> dict[tuple[str, str], Line]:

@@ -35,7 +35,7 @@ from lbtutor.core.units import say_duration
 from lbtutor.core.workload import Arrival, Fault, Plan, arrivals, client_address
 from lbtutor.sim.datagrams import Sessions
 from lbtutor.sim.guests import Guests
-from lbtutor.sim.lines import Line, lines_of
+from lbtutor.sim.lines import Line, LineTo, lines_of
 from lbtutor.sim.loop import Loop, Order
 
 _TIMED_OUT = Outcome.failed("timed_out")
@@ -45,23 +45,37 @@ _CUT = Outcome.failed("cut", 101)
 
 
 def simulate(
-    plan: Plan, report: Callable[[Event], None] | None, *, algorithms: Mapping[str, Algorithm] | None = None
+    plan: Plan,
+    report: Callable[[Event], None] | None,
+    *,
+    algorithms: Mapping[str, Algorithm] | None = None,
+    kinds: frozenset[type] | None = None,
 ) -> None:
     """Play `plan` from 0 to its end, telling `report` each event as it happens; with None, no event is built.
 
-    `algorithms` replaces the configured algorithm of the named pools. An interruption by the keyboard ends the run with
-    `Ended(now, "interrupted")`, and `simulate` returns as usual: what was reported until then stands.
+    `algorithms` replaces the configured algorithm of the named pools. Of the balancer's events only those `kinds` are
+    told, and built (see `Balancer.report_to`); what happens on the stage is told always. An interruption by the
+    keyboard ends the run with `Ended(now, "interrupted")`, and `simulate` returns as usual: what was reported until
+    then stands.
 
     Raises `ConfigError` when the plan needs a machine that it does not describe (somebody's server, for instance).
     """
     loop = Loop()
     because: Literal["lasted", "interrupted"] = "lasted"
     try:
-        _Stage(plan, loop, report, algorithms).play()
+        _Stage(plan, loop, report, algorithms, kinds).play()
     except KeyboardInterrupt:
         because = "interrupted"
     if report is not None:
         report(Ended(loop.now, because))
+
+
+class _Addresses(dict[int, str]):
+    """The address of each client, made when it comes for the first time."""
+
+    def __missing__(self, client: int) -> str:
+        address = self[client] = client_address(client)
+        return address
 
 
 class _Stage:
@@ -73,18 +87,22 @@ class _Stage:
         loop: Loop,
         report: Callable[[Event], None] | None,
         algorithms: Mapping[str, Algorithm] | None,
+        kinds: frozenset[type] | None,
     ) -> None:
         self._plan = plan
         self._loop = loop
         self._report = report
         self._lines = lines_of(plan, loop, self._ended)
+        self._line_to = LineTo(self._lines)
         self._guests = Guests(plan, loop, report)
         self._known_guests = self._guests.known
+        self._manners = self._guests.manners
         self._sessions = Sessions(plan, loop, self._ended)
         rng = Random(f"{plan.seed}/balancer")
-        self._balancer = Balancer(plan.pools, plan.every_route, rng=rng, report=report, algorithms=algorithms)
-        self._arrivals = arrivals(plan.traffic, plan.seed, plan.lasts)
-        self._addresses: dict[int, str] = {}
+        self._balancer = Balancer(
+            plan.pools, plan.every_route, rng=rng, report=report, kinds=kinds, algorithms=algorithms
+        )
+        self._addresses = _Addresses()
         self._requests = 0
         self._waiting: set[int] = set()
         self._next_tick = inf
@@ -97,8 +115,8 @@ class _Stage:
         for act in self._plan.acts:
             if act.at < lasts:
                 self._loop.schedule(float(act.at), Order.ACT, self._act, act.what)
-        self._await_arrival()
         self._await_tick()
+        self._loop.run_with(arrivals(self._plan.traffic, self._plan.seed, lasts), Order.ARRIVAL, self._arrive)
         self._loop.run(until=lasts)
         self._drain(lasts + self._plan.drain)
 
@@ -129,18 +147,12 @@ class _Stage:
 
     # -- requests -------------------------------------------------------------------------------------------------
 
-    def _await_arrival(self) -> None:
-        arrival = next(self._arrivals, None)
-        if arrival is not None:
-            self._loop.schedule(arrival.at, Order.ARRIVAL, self._arrive, arrival)
-
     def _arrive(self, arrival: Arrival) -> None:
-        self._await_arrival()
-        manner = self._guests.manners[arrival.rule]
+        manner = self._manners[arrival.rule]
         if not manner.plain and self._sessions.takes(arrival):
             return
         self._requests = request = self._requests + 1
-        client = self._address(arrival.client)
+        client = self._addresses[arrival.client]
         decision = self._balancer.arrive(
             Request(
                 request,
@@ -171,12 +183,6 @@ class _Stage:
         self._guests.see_off(request, outcome)
         self._sessions.see_off(request)
 
-    def _address(self, client: int) -> str:
-        address = self._addresses.get(client)
-        if address is None:
-            address = self._addresses[client] = client_address(client)
-        return address
-
     def _leave_or_wait(self, request: int, decision: Decision) -> None:
         """It was answered by the balancer itself, or waits."""
         if type(decision) is Wait:
@@ -185,11 +191,9 @@ class _Stage:
         else:
             self._see_off(request)
 
-    def _carry(self, forward: Forward | Wait) -> None:
+    def _carry(self, forward: Forward) -> None:
         """Bring a request to the station that was picked; if it ends there at once, the news takes a moment."""
-        if type(forward) is not Forward:
-            return
-        line = self._lines[forward.pool, forward.backend.name]
+        line = self._line_to[forward.backend]
         request = forward.request
         outcome = self._bring(forward, line) if self._known_guests else line.station.accept(request)
         if outcome is not None:
@@ -205,22 +209,18 @@ class _Stage:
         return self._guests.bring(forward, line) if session is None else self._sessions.bring(session, line)
 
     def _ended(self, request: int, outcome: Outcome) -> None:
-        again = self._finish(request, outcome)
-        if again is not None:
-            self._carry(again)
-        if self._waiting:  # only a request that waits is decided by the end of another
-            self._settle()
-
-    def _finish(self, request: int, outcome: Outcome) -> Forward | Wait | None:
         if self._known_guests:
             again = self._finish_guest(request, outcome)
         else:
             again = self._balancer.finish(request, outcome, self._loop.now)
-        if type(again) is Wait:
-            self._waiting.add(request)
         if self._balancer.next_alarm < self._next_tick:
             self._await_tick()
-        return again
+        if type(again) is Forward:
+            self._carry(again)
+        elif again is not None:
+            self._waiting.add(request)
+        if self._waiting:  # only a request that waits is decided by the end of another
+            self._settle()
 
     def _finish_guest(self, request: int, outcome: Outcome) -> Forward | Wait | None:
         outcome = self._guests.served(request, outcome)
@@ -246,7 +246,7 @@ class _Stage:
     def _cut(self, request: int) -> None:
         session = self._sessions.known.get(request)
         if session is not None:
-            self._finish(request, self._sessions.cut_short(session))
+            self._ended(request, self._sessions.cut_short(session))
         for line in self._lines.values():
             if line.station.has(request):
                 outcome = _CUT if line.station.converses(request) else _CLOSED

@@ -24,6 +24,8 @@ from collections import deque
 from collections.abc import Callable
 from math import inf
 
+from msgspec import Struct
+
 from lbtutor.core.messages import Outcome, ProbeResult
 from lbtutor.core.workload import Fault, MachineConfig
 from lbtutor.sim.loop import Loop, Order
@@ -43,23 +45,21 @@ _SWITCHED = Outcome.answered(101)
 _BROKEN = Outcome.failed("cut", 101)
 
 
-class Job:
-    """One request at a machine: since when, how much work, and when that ends (`inf` while nobody can say).
+class Job(Struct, eq=False):
+    """One request at a machine: since when, how much work, whether it errs, and when that ends.
 
-    One that is `alone` has a connection of its own; one that `talks` is a conversation of so many seconds.
+    `ends` is `inf` while nobody can say. One that is `alone` has a connection of its own; one that `talks` is a
+    conversation of so many seconds. A struct, because one is made for each request.
     """
 
-    __slots__ = ("alone", "ends", "errs", "request", "started", "taken_in", "talks", "work")
-
-    def __init__(self, request: int, taken_in: float, work: float, *, errs: bool) -> None:
-        self.request = request
-        self.taken_in = taken_in
-        self.work = work
-        self.errs = errs
-        self.alone = False
-        self.talks = 0.0
-        self.started = False
-        self.ends = inf
+    request: int
+    taken_in: float
+    work: float
+    errs: bool
+    alone: bool = False
+    talks: float = 0.0
+    started: bool = False
+    ends: float = inf
 
     def __repr__(self) -> str:
         return f"<Job r{self.request} since {self.taken_in:g} ends={self.ends:g}>"
@@ -116,7 +116,7 @@ class Station:
         elif self._refusing:
             return _REFUSED
         rng = self._rng
-        job = Job(request, self._loop.now, self._sample(rng), errs=rng.random() < self._errors)
+        job = Job(request, self._loop.now, self._sample(rng), rng.random() < self._errors)
         if job.errs and not self._hung:
             self._idle += 1
             return _ERRED
@@ -212,7 +212,7 @@ class Station:
     def _thrown(self, request: int) -> Job:
         """A request with its dice."""
         rng = self._rng
-        return Job(request, self._loop.now, self._sample(rng), errs=rng.random() < self._errors)
+        return Job(request, self._loop.now, self._sample(rng), rng.random() < self._errors)
 
     def _take_in(self, job: Job) -> None:
         self._under_way[job.request] = job

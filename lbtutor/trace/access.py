@@ -5,9 +5,10 @@
      "took":0.0004},{"backend":"a","outcome":"answered 200","took":0.0209,"waited":0.3}],"because":"answered 200"}
 
 `request` is the number at the end of the `X-Request-Id` that client and backend see. An attempt has `waited` when the
-request was in a queue or backed off before it, and `sticky` when the client's own backend was asked for. What the
-balancer answered by itself has no attempts, and its reason says why. A request is remembered from its arrival to its
-end, so memory follows the requests under way and not the requests served.
+request was in a queue or backed off before it, `sticky` when the client's own backend was asked for, and `affinity` in
+a sticky pool: whose cookie or address it was, or why there is a new one. Whoever spoke TLS has `sni`, if it named a
+server. What the balancer answered by itself has no attempts, and its reason says why. A request is remembered from its
+arrival to its end, so memory follows the requests under way and not the requests served.
 
 `AccessFile` writes the entries to a file, and can open it anew when somebody has moved it away.
 """
@@ -51,13 +52,14 @@ class Attempt(Struct, frozen=True, omit_defaults=True):
     took: float
     waited: float = 0.0
     sticky: bool = False
+    affinity: str = ""
 
 
-class Access(Struct, frozen=True):
+class Access(Struct, frozen=True, omit_defaults=True):
     """One request: when it arrived, the status that its client got, and the seconds from its arrival to its end.
 
     `pool` is None when no route led to one. `because` says why it ended so: the last outcome, or the balancer's
-    own reason.
+    own reason. `sni` is the server name that a TLS client asked for.
     """
 
     time: str
@@ -72,12 +74,13 @@ class Access(Struct, frozen=True):
     pool: str | None
     attempts: tuple[Attempt, ...]
     because: str
+    sni: str = ""
 
 
 class _Open:
     """A request under way: its arrival, what was tried, and since when it waits for what comes next."""
 
-    __slots__ = ("arrived", "attempts", "sticky", "waited", "waits_since")
+    __slots__ = ("affinity", "arrived", "attempts", "sticky", "waited", "waits_since")
 
     def __init__(self, arrived: Arrived) -> None:
         self.arrived = arrived
@@ -85,6 +88,7 @@ class _Open:
         self.waits_since: float | None = None
         self.waited = 0.0
         self.sticky = False
+        self.affinity = ""
 
     def waits(self, at: float) -> None:
         """From now, unless it waits already: who has backed off may have to queue as well."""
@@ -96,11 +100,13 @@ class _Open:
         self.waited = 0.0 if self.waits_since is None else round(event.at - self.waits_since, _DIGITS)
         self.waits_since = None
         self.sticky = event.because == "sticky"
+        self.affinity = event.affinity
 
     def tried(self, event: Finished) -> None:
         """That attempt is over."""
         took = round(event.took, _DIGITS)
-        self.attempts = (*self.attempts, Attempt(event.backend, event.outcome, took, self.waited, self.sticky))
+        attempt = Attempt(event.backend, event.outcome, took, self.waited, self.sticky, self.affinity)
+        self.attempts = (*self.attempts, attempt)
 
 
 class AccessLog:
@@ -182,6 +188,7 @@ class AccessLog:
             pool,
             request.attempts,
             because,
+            arrived.sni,
         )
 
 

@@ -12,13 +12,15 @@ Kept exactly: the count, the sum, the least and the greatest.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 RELATIVE_ERROR = 0.01
 """A quantile is within this share of the exact one."""
 
 _GROWTH = (1 + RELATIVE_ERROR) / (1 - RELATIVE_ERROR)
-_LOG_GROWTH = math.log(_GROWTH)
+LOG_GROWTH = math.log(_GROWTH)
+"""A value is in the bucket numbered `ceil(log(value) / LOG_GROWTH)`."""
+
 _SMALLEST = 1e-9
 
 
@@ -37,6 +39,19 @@ class Histogram:
         for value in values:
             self.add(value)
 
+    @classmethod
+    def counted(cls, buckets: Mapping[int, int], total: float) -> Histogram:
+        """One of values that were counted elsewhere: how many in each bucket, `ceil(log(value) / LOG_GROWTH)`.
+
+        Its least and its greatest are then the middles of the outermost buckets.
+        """
+        histogram = cls()
+        histogram._buckets = {bucket: count for bucket, count in buckets.items() if count}
+        if histogram._buckets:
+            histogram.count, histogram.total = sum(histogram._buckets.values()), total
+            histogram.least, histogram.greatest = _middle(min(histogram._buckets)), _middle(max(histogram._buckets))
+        return histogram
+
     def __repr__(self) -> str:
         return f"<Histogram of {self.count}, {len(self._buckets)} buckets>"
 
@@ -53,7 +68,7 @@ class Histogram:
         if value < _SMALLEST:
             self._zeros += 1
         else:
-            bucket = math.ceil(math.log(value) / _LOG_GROWTH)
+            bucket = math.ceil(math.log(value) / LOG_GROWTH)
             self._buckets[bucket] = self._buckets.get(bucket, 0) + 1
 
     def merge(self, other: Histogram) -> None:

@@ -133,9 +133,8 @@ class Narrator:
     def _told(self, event: Event) -> Told:
         match event:
             case Arrived():
-                return Told(
-                    "<", event.request, f"{event.method} {event.host}{event.path} from {event.client}", " arrives: "
-                )
+                asked = f"{event.method} {event.host or event.sni}{event.path}"
+                return Told("<", event.request, f"{asked} from {event.client}", " arrives: ")
             case Routed():
                 return Told(
                     ">", event.request, f"route {event.route} → pool {self._pool(event)}: {event.because}", " takes "

@@ -16,7 +16,8 @@ from lbtutor.core.listening import ListenerConfig
 from lbtutor.core.messages import BackendConfig
 from lbtutor.core.pool import PoolConfig
 from lbtutor.core.routing import Route
-from lbtutor.core.workload import MachineConfig, Service, Traffic
+from lbtutor.core.service import Service
+from lbtutor.core.workload import MachineConfig, Traffic
 from lbtutor.sim.simulate import simulate
 from lbtutor.tui.glyphs import UNICODE
 from lbtutor.tui.widgets.stage.layout import arrange

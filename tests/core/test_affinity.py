@@ -397,6 +397,17 @@ def test_the_forward_names_the_cookie_that_the_backend_must_not_see() -> None:
 
 
 @KINDS_OF_STICKY
+def test_what_stickiness_says_is_told_to_whoever_wants_the_pick_without_its_record(sticky: Sticky) -> None:
+    whole, bare = Browser(sticky), Browser(sticky)
+    bare.balancer.report_to(bare.events.append, frozenset({Picked}))
+    for at in (0.0, 1.0, 2.0):
+        assert whole.get(at) == bare.get(at)
+    told = [event for event in bare.events if isinstance(event, Picked)]
+    assert [pick.affinity for pick in told] == [pick.affinity for pick in whole.events if isinstance(pick, Picked)]
+    assert all(pick.affinity and not pick.why.candidates for pick in told)
+
+
+@KINDS_OF_STICKY
 def test_a_client_that_stays_takes_nobodys_turn(sticky: Sticky) -> None:
     asked: list[int] = []
 

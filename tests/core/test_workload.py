@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from random import Random
 from typing import Any
 
 import pytest
@@ -17,7 +16,6 @@ from lbtutor.core.workload import (
     Conversation,
     Fault,
     MachineConfig,
-    Service,
     Traffic,
     arrivals,
     client_address,
@@ -138,41 +136,6 @@ def test_the_first_clients_are_easy_to_tell() -> None:
 def test_traffic_that_cannot_be_is_refused(wrong: dict[str, Any], says: str) -> None:
     with pytest.raises(ConfigError, match=says):
         Traffic(**{"to": "front", "rate": 1.0, **wrong})
-
-
-@pytest.mark.parametrize(
-    ("value", "service"),
-    [
-        ("20ms", Service("constant", 0.02)),
-        ({"constant": "20ms"}, Service("constant", 0.02)),
-        ({"exponential": "1s"}, Service("exponential", 1.0)),
-    ],
-)
-def test_a_service_is_a_duration_or_a_shape_with_a_mean(value: object, service: Service) -> None:
-    assert Service.parse(value) == service
-
-
-@pytest.mark.parametrize("value", [20, {"gamma": "1s"}, {}, {"constant": "1s", "exponential": "1s"}, None])
-def test_another_service_is_refused(value: object) -> None:
-    with pytest.raises(ConfigError, match="service is a duration or"):
-        Service.parse(value)
-
-
-def test_a_constant_service_takes_its_mean_and_draws_nothing() -> None:
-    rng = Random(1)
-    before = rng.getstate()
-    assert Service("constant", 0.02).sample(rng) == 0.02
-    assert rng.getstate() == before
-
-
-def test_an_exponential_service_has_its_mean_and_deviation() -> None:
-    rng = Random(1)
-    drawn = [Service("exponential", 0.02).sample(rng) for _ in range(20_000)]
-    mean = sum(drawn) / len(drawn)
-    deviation = math.sqrt(sum((value - mean) ** 2 for value in drawn) / len(drawn))
-    assert mean == pytest.approx(0.02, rel=0.05)
-    assert deviation == pytest.approx(0.02, rel=0.05)
-    assert Service("exponential", 0.0).sample(rng) == 0.0
 
 
 def test_each_machine_has_dice_of_its_own_that_a_seed_repeats() -> None:

@@ -200,8 +200,8 @@ def test_timeouts_and_limits_of_a_pool_are_those_of_the_new_plan(
 
     def once(peer: Any) -> None:
         peer.read_request()
-        peer.send(b"".join(answers))
-        answers.clear()
+        if answers:  # whoever hears it may ask again at once
+            peer.send(answers.pop())
         peer.rest()
 
     address = server(once).address

@@ -104,7 +104,25 @@ def test_what_a_trusted_peer_says_is_kept_and_the_peer_is_added() -> None:
     }
 
 
+def introduced(peer: str, scheme: str, *fields: tuple[bytes, bytes]) -> bool:
+    introduction = Introduction(peer, scheme, Trust((TRUSTED,), of="test"))
+    return introduction.is_encrypted(head(*fields))
+
+
+def test_a_client_speaks_tls_to_us_or_to_a_trusted_peer_that_says_so() -> None:
+    https, forwarded = (b"X-Forwarded-Proto", b"HTTPS"), (b"Forwarded", b'for="[::1]:7";Proto="https", for=10.0.0.9')
+    assert introduced("192.0.2.1", "https")
+    assert not introduced("192.0.2.1", "http", https, forwarded)
+    assert introduced(TRUSTED, "http", https)
+    assert introduced(TRUSTED, "http", forwarded)
+    assert not introduced(TRUSTED, "https", (b"X-Forwarded-Proto", b"http"), forwarded)
+    assert introduced(TRUSTED, "https", (b"X-Forwarded-For", b"203.0.113.7"))
+
+
 def test_one_dialect_is_translated_into_the_other() -> None:
+    of_client = told(TRUSTED, (b"Forwarded", b'for=203.0.113.7;host="bank:81";proto=https, for=10.0.0.2;proto=http'))
+    assert of_client["X-Forwarded-Proto"] == "https"
+    assert of_client["X-Forwarded-Host"] == "bank:81"
     assert told(TRUSTED, (b"X-Forwarded-For", b"203.0.113.7, 2001:db8::9"))["Forwarded"] == (
         'for=203.0.113.7, for="[2001:db8::9]", for=10.0.0.1;host=shop;proto=http'
     )

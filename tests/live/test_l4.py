@@ -427,6 +427,20 @@ def test_other_names_and_none_go_by_the_other_routes(server: Serve, watched: Beg
     assert [picked.pool for picked in watch.all(Picked)] == ["rest", "rest"]
 
 
+def test_a_route_for_a_host_is_for_requests_and_takes_no_connection_that_asks_for_the_name(
+    server: Serve, watched: Begin, ca: CA
+) -> None:
+    shop = server(tls_server(ca, "shop.example"))
+    plan = passing(shop.address, shop.address)
+    plain = PoolConfig("plain", backends=(BackendConfig("web", address=shop.address),))
+    routes = (Route("plain", host="shop.example"), *plan.routes)
+    run, watch = watched(replace(plan, routes=routes, pools=(*plan.pools, plain)))
+    assert ask_over_tls(ca, run, "shop.example") == b"shop.example asked as shop.example"
+    assert watch.until(Picked).pool == "shop"
+    arrived = watch.until(Arrived)
+    assert (arrived.host, arrived.sni) == ("", "shop.example")
+
+
 def test_what_is_no_tls_goes_by_the_other_routes_unless_the_door_is_strict(
     server: Serve, watched: Begin, connect: Connect
 ) -> None:

@@ -465,6 +465,18 @@ def test_a_client_understands_what_the_backend_said_and_the_next_answer_is_its_o
     assert rig.backend.in_flight == 0
 
 
+def test_an_answer_is_the_same_wherever_it_is_cut_in_two(rig: Rig) -> None:
+    said = ANSWERS[3]
+    for cut in range(1, len(said)):
+        client, wire = rig.client()
+        ears = rig.backends()
+        client.data_received(b"GET / HTTP/1.1\r\nHost: lab\r\n\r\n")
+        (first,) = [ear for ear in ears if ear.wire.take()]
+        first.connection.data_received(said[:cut])
+        first.connection.data_received(said[cut:])
+        assert read_answer(b"GET", wire.take(), at_end=False) == (200, b"abc", b"")
+
+
 @pytest.fixture(scope="module")
 def rig() -> Iterator[Rig]:
     one = Rig()

@@ -18,6 +18,7 @@ from msgspec.structs import replace
 from trustme import CA, KeyType
 
 from lbtutor.core import ConfigError, ListenerConfig, PoolConfig, Route, Seconds
+from lbtutor.core.affinity import Sticky
 from lbtutor.core.events import Arrived, Finished, HandshakeFailed
 from lbtutor.core.listening import Certificate, Tls
 from lbtutor.live.run import LiveRun
@@ -197,6 +198,15 @@ def test_backends_learn_that_the_client_spoke_https(
     run = start(proxy_plan(backend.address, listener=door(issue("a.example"))))
     asked(call(run, trusting()))
     assert b"X-Forwarded-Proto: https\r\n" in backend.received
+
+
+def test_the_balancers_cookie_is_for_encrypted_connections_if_it_was_given_on_one(
+    server: Any, start: Any, proxy_plan: Any, issue: Any, trusting: Any, call: Any, get: Any
+) -> None:
+    plan = proxy_plan(server(always(OK)).address, listener=door(issue("a.example")), sticky=Sticky(cookie="SERVER_ID"))
+    encrypted, plain = start(plan), start(replace(plan, listeners=(ListenerConfig("front"),)))
+    assert asked(call(encrypted, trusting()))[1]["set-cookie"].endswith("; HttpOnly; SameSite=Lax; Secure")
+    assert get(plain)[1]["set-cookie"].endswith("; HttpOnly; SameSite=Lax")
 
 
 def test_routes_know_which_server_name_was_asked_for(

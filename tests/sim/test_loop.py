@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+from functools import partial
 from math import inf
+from typing import NamedTuple
 
 import pytest
 from hypothesis import given
@@ -72,3 +74,53 @@ def test_an_empty_loop_has_nothing_to_do() -> None:
     assert loop.next_at == inf
     with pytest.raises(IndexError):
         loop.step()
+
+
+class Coming(NamedTuple):
+    at: float
+    name: str
+
+
+def test_what_comes_in_order_of_time_takes_its_place_among_what_is_scheduled() -> None:
+    loop = Loop()
+    happened: list[tuple[float, str]] = []
+
+    def happen(name: str) -> None:
+        happened.append((loop.now, name))
+
+    def come(thing: Coming) -> None:
+        happen(thing.name)
+        loop.schedule(thing.at + 0.5, Order.END, happen, f"end of {thing.name}")
+
+    for at, order, name in ((1.0, Order.ACT, "act"), (1.0, Order.END, "end"), (2.0, Order.END, "late")):
+        loop.schedule(at, order, happen, name)
+    loop.run_with([Coming(0.25, "a"), Coming(1.0, "b"), Coming(1.0, "c")], Order.ARRIVAL, come)
+    expected = [(0.25, "a"), (0.75, "end of a"), (1.0, "act"), (1.0, "b"), (1.0, "c")]
+    assert happened == expected
+    loop.run(until=5.0)
+    assert happened == [*expected, (1.0, "end"), (1.5, "end of b"), (1.5, "end of c"), (2.0, "late")]
+
+
+def _tell_name(told: list[str], thing: Coming) -> None:
+    told.append(thing.name)
+
+
+@given(st.lists(st.integers(0, 5).map(float)), st.lists(st.tuples(st.integers(0, 5).map(float), st.integers(0, 4))))
+def test_a_stream_is_played_as_if_each_of_it_were_scheduled(
+    times: list[float], others: list[tuple[float, int]]
+) -> None:
+    stream = [Coming(at, f"stream {number}") for number, at in enumerate(sorted(times))]
+    others = [(at, order) for at, order in others if order != Order.ARRIVAL]
+    played: list[list[str]] = []
+    for on_the_heap in (False, True):
+        loop, told = Loop(), list[str]()
+        for at, order in others:
+            loop.schedule(at, order, told.append, f"{order} at {at}")
+        if on_the_heap:
+            for thing in stream:
+                loop.schedule(thing.at, Order.ARRIVAL, told.append, thing.name)
+        else:
+            loop.run_with(stream, Order.ARRIVAL, partial(_tell_name, told))
+        loop.run(until=9.0)
+        played.append(told)
+    assert played[0] == played[1]

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import tracemalloc
 from collections import Counter
 from collections.abc import Callable
 
@@ -43,6 +44,7 @@ from lbtutor.core.events import (
 from lbtutor.core.health import HealthCheck
 from lbtutor.core.messages import Add, BackendConfig, Command, Disable, Drain, Enable, Remove, Request, SetWeight
 from lbtutor.sim import simulate
+from lbtutor.trace.metrics import Metrics
 
 MakePlan = Callable[..., Plan]
 Play = Callable[[Plan], list[Event]]
@@ -606,3 +608,31 @@ def test_an_ejection_ends_on_time_without_any_probe(make_plan: MakePlan, play: P
         assert not any(
             isinstance(event, Picked) and event.backend == "a" and begin.at < event.at < end.at for event in events
         )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("requests", "listens"), [(10_000, False), (4_000, True)])
+def test_memory_does_not_grow_with_the_number_of_requests(make_plan: MakePlan, requests: int, listens: bool) -> None:
+    """Ten times the requests at the same load: the high-water mark stays, but for a queue that is deeper by chance."""
+
+    def peak(requests: int) -> int:
+        metrics = Metrics(keeps=1)
+        plan = make_plan(
+            rate=400,
+            arrivals="poisson",
+            clients=50,
+            workers=2,
+            service=Service("exponential", 0.01),
+            health=QUICK,
+            lasts=requests / 400,
+        )
+        tracemalloc.start()
+        try:
+            simulate(plan, metrics.take if listens else None)
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    peak(1_000)
+    few, many = peak(requests), peak(10 * requests)
+    assert many < 1.25 * few, f"{few:,} bytes for {requests} requests, {many:,} for ten times as many"

@@ -8,7 +8,8 @@ import pytest
 
 from lbtutor.core.events import FaultKind
 from lbtutor.core.messages import Outcome
-from lbtutor.core.workload import Fault, MachineConfig, Service
+from lbtutor.core.service import Service
+from lbtutor.core.workload import Fault, MachineConfig
 from lbtutor.sim.loop import Loop, Order
 from lbtutor.sim.station import Station
 

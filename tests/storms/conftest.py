@@ -21,7 +21,6 @@ from typing import Any, Literal, NamedTuple
 import pytest
 import uvloop
 
-from lbtutor.core import Plan
 from lbtutor.live.run import LiveRun
 
 
@@ -33,9 +32,8 @@ class Holdings(NamedTuple):
 
 
 @contextmanager
-def running(plan: Plan) -> Iterator[LiveRun]:
-    """A run of that plan, which is stopped whatever happens; what went wrong inside it is raised."""
-    run = LiveRun(plan)
+def running(run: LiveRun) -> Iterator[LiveRun]:
+    """Start a run, and stop it whatever happens; what went wrong inside it is raised."""
     run.start()
     try:
         yield run

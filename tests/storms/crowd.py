@@ -182,10 +182,15 @@ async def watched(task: asyncio.Task[Any], look: Callable[[], object], every: fl
     await task
 
 
+async def let_pass(seconds: float) -> None:
+    """So much wall time."""
+    with suppress(TimeoutError):
+        await asyncio.wait_for(asyncio.Event().wait(), seconds)
+
+
 async def eventually(condition: Callable[[], object], what: str) -> None:
     """Wait until a condition is true."""
-    give_up, nobody = asyncio.get_running_loop().time() + PATIENCE, asyncio.Event()
+    give_up = asyncio.get_running_loop().time() + PATIENCE
     while not condition():
         assert asyncio.get_running_loop().time() < give_up, f"what was waited for never came true: {what}"
-        with suppress(TimeoutError):
-            await asyncio.wait_for(nobody.wait(), 0.005)
+        await let_pass(0.005)

@@ -20,8 +20,9 @@ from typing import Any
 import pytest
 
 from lbtutor.core import BackendConfig, ListenerConfig, Plan, PoolConfig, Route, Seconds
+from lbtutor.live.run import LiveRun
 from tests.storms.conftest import Holdings, running
-from tests.storms.crowd import Ask, Crowd, Told, eventually
+from tests.storms.crowd import Ask, Crowd, Told, eventually, let_pass
 from tests.storms.origins import Farm
 from tests.storms.process import Running, config
 
@@ -86,9 +87,8 @@ def test_slow_clients_are_shown_out_and_others_are_served_meanwhile(
         async with Farm() as farm:
             (origin,) = await farm.grow(1, nobody)
             pool = PoolConfig("web", backends=(BackendConfig("a", address=origin.address),))
-            with running(
-                Plan((DOOR,), (Route("web"),), (pool,), lasts=Seconds(inf), drain=Seconds(0), speed=10)
-            ) as run:
+            plan = Plan((DOOR,), (Route("web"),), (pool,), lasts=Seconds(inf), drain=Seconds(0), speed=10)
+            with running(LiveRun(plan)) as run:
                 ones = slow_ones(run.addresses["front"], 20)
                 await ones.are_here()
                 crowd = Crowd(lambda: run.addresses["front"], Ask, lambda ask, answer: told.append(answer))
@@ -117,12 +117,12 @@ class Pace:
         return waits
 
     async def _ask(self, index: int, seconds: float, waits: list[float]) -> None:
-        loop, visit, nobody = asyncio.get_running_loop(), await self._crowd.connect(), asyncio.Event()
+        loop, visit = asyncio.get_running_loop(), await self._crowd.connect()
         began = loop.time() + self._gap * index / self._clients
         for step in range(1, int(seconds / self._gap)):
             due = began + step * self._gap
             if due > loop.time():
-                await asyncio.wait([asyncio.ensure_future(nobody.wait())], timeout=due - loop.time())
+                await let_pass(due - loop.time())
             told = await visit.ask(Ask(step))
             assert told.status == 200, told
             waits.append(loop.time() - due)
@@ -139,7 +139,7 @@ def test_a_thousand_slow_clients_at_most_double_what_others_wait(
     async def story() -> tuple[list[float], list[float], list[dict[str, dict[str, int]]]]:
         without, beside, ends = [], [], []
         async with Farm() as farm:
-            with Running(tmp_path, config(await farm.grow(2, nobody), door=door)) as proxy:
+            with Running(tmp_path, config(await farm.grow(2, nobody), door=door, health="")) as proxy:
                 pace = Pace(proxy.address, 16, 0.02)
                 await pace.walk(1)
                 before = holdings(proxy.process.pid).descriptors

@@ -44,7 +44,7 @@ ORIGINS = 6
 CLIENTS = 64
 LIMIT = 16
 
-RETRY = Retry(3, 0.2, ("connect", "close", "timeout", "503"), Seconds(0.005))
+RETRY = Retry(3, 0.005, ("connect", "close", "timeout", "503"), Seconds(0.005))
 ALGORITHMS = ("least_connections", "round_robin", "power_of_two", "consistent_hash", "peak_ewma", "maglev")
 BAD_MOODS: tuple[Mood, ...] = ("slow", "sick", "deaf", "abrupt", "hung", "refusing", "dead")
 

@@ -7,6 +7,7 @@ from typing import Literal
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from lbtutor.core.errors import EnvironmentFault
 from lbtutor.core.events import (
@@ -178,6 +179,17 @@ def test_who_came_back_to_its_own_backend_is_told_and_others_are_not() -> None:
     )
     assert [entry.attempts[0].sticky for entry in told] == [True, False]
     assert [b"sticky" in msgspec.json.encode(entry) for entry in told] == [True, False]
+
+
+def test_what_stickiness_had_to_say_and_the_name_a_tls_client_asked_for_are_told_where_there_are_any() -> None:
+    came = replace(arrived(1.0, 1), sni="shop.example")
+    pick = replace(picked(1.0, 1, "a"), affinity="cookie SRV names b, which is down: balanced anew")
+    told, plain = entries(
+        *(came, pick, finished(1.1, 1, "a", "answered 200", 0.1)),
+        *(arrived(2.0, 2), picked(2.0, 2, "a"), finished(2.1, 2, "a", "answered 200", 0.1)),
+    )
+    assert (told.sni, told.attempts[0].affinity) == ("shop.example", pick.affinity)
+    assert not any(word in msgspec.json.encode(plain) for word in (b"sni", b"affinity"))
 
 
 def test_why_nothing_more_was_tried_is_part_of_the_reason() -> None:

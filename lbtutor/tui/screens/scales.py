@@ -6,15 +6,15 @@ machine made four times slower is seen to be so, and the same height means the s
 
 from __future__ import annotations
 
-from math import ceil, log10
+from math import ceil, log10, sqrt
 from typing import NamedTuple
 
-from lbtutor.core import Plan
+from lbtutor.core import Plan, Service
 
 _HEADROOM = 1.5
 _SLOWDOWN = 4.0
-_P95_OF_EXPONENTIAL = 3.0
-"""The 95th percentile of an exponential distribution is three times its mean (ln 20)."""
+_DEVIATIONS = 2.0
+"""So far above the mean a chart reaches: for an exponential, to the 95th percentile (ln 20, three times the mean)."""
 
 _STEPS = (1.0, 1.5, 2.0, 3.0, 5.0, 8.0, 10.0)
 
@@ -30,12 +30,12 @@ class Scales(NamedTuple):
 def scales(plan: Plan) -> Scales:
     """Scales on which the scene's ordinary day fills about half of the chart, or a quarter for latency."""
     rate = sum(traffic.rate for traffic in plan.traffic)
-    slowest = max((machine.service.mean * _spread(machine.service.shape) for machine in plan.machines), default=0.0)
+    slowest = max((_tail(machine.service) for machine in plan.machines), default=0.0)
     return Scales(round_up(_HEADROOM * rate), round_up(1000 * _SLOWDOWN * slowest))
 
 
-def _spread(shape: str) -> float:
-    return _P95_OF_EXPONENTIAL if shape == "exponential" else 1.0
+def _tail(service: Service) -> float:
+    return service.mean + _DEVIATIONS * sqrt(max(0.0, service.second_moment - service.mean**2))
 
 
 def round_up(number: float) -> float:

@@ -19,7 +19,8 @@ from lbtutor.core.messages import BackendConfig
 from lbtutor.core.pool import PoolConfig
 from lbtutor.core.retry import Retry
 from lbtutor.core.routing import Route
-from lbtutor.core.workload import Act, Fault, MachineConfig, Service, Traffic
+from lbtutor.core.service import Service
+from lbtutor.core.workload import Act, Fault, MachineConfig, Traffic
 from lbtutor.sim.simulate import simulate
 
 

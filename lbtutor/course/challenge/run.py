@@ -1,0 +1,78 @@
+"""A design goes through its day, once for each seed, and every requirement gets a verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from msgspec import Struct, to_builtins
+
+from lbtutor.course.challenge.day import LASTS, drains_of, world_of
+from lbtutor.course.challenge.design import Design
+from lbtutor.course.challenge.judge import Cost, Judged, cost_of, judge, worst
+from lbtutor.labs.checks import Verdict, overall
+from lbtutor.sim.flow import play_flow
+from lbtutor.sim.tape import Tape
+
+TOLD_BY = (
+    "flow model: the whole hour in steps of a second, as means without chance (no bursts, no unlucky hash); "
+    "not yet held against the exact kernel at the peak"
+)
+"""What the numbers are worth; shown wherever they are."""
+
+
+class Result(Struct, frozen=True):
+    """What a design's day came to. Where seeds differ, each requirement is told as in the seed where it held least."""
+
+    design: str
+    title: str
+    verdict: Verdict
+    requirements: list[Judged]
+    cost: Cost
+    seeds: list[int]
+    told_by: str = TOLD_BY
+
+    def as_dict(self) -> dict[str, Any]:
+        """The document of `challenge run --json`."""
+        document: dict[str, Any] = to_builtins(self)
+        return document
+
+
+def run_challenge(
+    design: Design, name: str, seeds: Iterable[int], progress: Callable[[float], None] | None = None
+) -> Result:
+    """Play the day for each seed and judge it; `progress` is told the share that is done.
+
+    `KeyboardInterrupt` ends it with the seeds that are complete (`Result.seeds` says which), if there is one.
+    """
+    chosen = list(seeds)
+    runs: list[list[Judged]] = []
+    costs: list[Cost] = []
+    try:
+        for number, seed in enumerate(chosen):
+            tape = _play(design, seed, number, len(chosen), progress)
+            judged, cost = judge(design, tape), cost_of(design, tape)
+            runs.append(judged)
+            costs.append(cost)
+    except KeyboardInterrupt:
+        if not runs:
+            raise
+    requirements = worst(runs)
+    verdict = overall([one.verdict for one in requirements])
+    return Result(
+        name, design.title, verdict, requirements, max(costs, key=lambda one: one.total), chosen[: len(costs)]
+    )
+
+
+def _play(design: Design, seed: int, number: int, of: int, progress: Callable[[float], None] | None) -> Tape:
+    def passed(second: float) -> None:
+        if progress is not None:
+            progress((number + second / LASTS) / of)
+
+    return play_flow(world_of(design, seed), drains_of(design), passed).tape
+
+
+def name_of(path: Path) -> str:
+    """How a design is called in what is printed."""
+    return path.stem

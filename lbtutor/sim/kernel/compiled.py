@@ -1,0 +1,76 @@
+"""`compiled`: the decorator of the kernel's inner functions. With numba they are machine code, without it plain Python.
+
+So there is one source, and it keeps to what both understand: numbers, and flat arrays that are read and written by
+index. With numba the arrays are numpy's; without it they are lists, which plain Python indexes fastest.
+
+What numba compiled is kept in the user's cache folder, in a subfolder named for the source text and the version of
+numba: numba itself looks only at the file of a function, and not at those of the functions that it calls.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any, TypeVar
+
+try:
+    import numba
+    import numpy
+except ImportError:
+    AVAILABLE = False
+else:
+    AVAILABLE = True
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+EXTRA = "lbtutor[fast]"
+"""What to install so that the kernel is compiled."""
+
+
+def compiled(function: _F) -> _F:
+    """Machine code of `function`, made on its first call or found in the cache; itself where there is no numba."""
+    if not AVAILABLE:
+        return function
+    before, numba.config.CACHE_DIR = numba.config.CACHE_DIR, str(_cache())
+    try:
+        return numba.njit(cache=True, error_model="numpy", _nrt=False)(function)  # type: ignore[no-any-return]
+    finally:
+        numba.config.CACHE_DIR = before
+
+
+def ints(values: Iterable[int]) -> Any:
+    """An array of 64-bit whole numbers."""
+    return numpy.fromiter(values, numpy.int64) if AVAILABLE else list(values)
+
+
+def floats(values: Iterable[float]) -> Any:
+    """An array of floats."""
+    return numpy.fromiter(values, numpy.float64) if AVAILABLE else list(map(float, values))
+
+
+def words(values: Iterable[int]) -> Any:
+    """An array of unsigned 64-bit words."""
+    return numpy.fromiter(values, numpy.uint64) if AVAILABLE else list(values)
+
+
+def longer(array: Any, values: Iterable[float]) -> Any:
+    """A copy of `array` with these at its end."""
+    if not AVAILABLE:
+        return [*array, *values]
+    return numpy.concatenate([array, numpy.fromiter(values, array.dtype)])
+
+
+def _cache() -> Path:
+    global _folder
+    if _folder is None:
+        from platformdirs import user_cache_dir
+
+        digest = blake2b(numba.__version__.encode(), digest_size=8)
+        for source in sorted(Path(__file__).parent.glob("*.py")):
+            digest.update(source.read_bytes())
+        _folder = Path(user_cache_dir("lbtutor")) / "kernel" / digest.hexdigest()
+    return _folder
+
+
+_folder: Path | None = None

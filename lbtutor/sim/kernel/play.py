@@ -1,0 +1,314 @@
+"""`play`: a world from beginning to end, second by second, and `play_all`: many worlds on all cores.
+
+The engine runs from one moment to the next at which Python has something to say: the end of a second, a mishap, a
+corner of the rate, an instance that an autoscaler wants more or less of. Between them it runs by itself.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from heapq import heappop, heappush
+from itertools import count
+from math import ceil
+
+from lbtutor.core.scaling import Autoscaler
+from lbtutor.sim.kernel import engine
+from lbtutor.sim.kernel.layout import (
+    A_CLIENTS,
+    BELIEVED,
+    BUCKETS,
+    BUSY,
+    DOWN,
+    DRAINING,
+    FIRST,
+    FLEET_ROW,
+    GROUP,
+    HANGS,
+    HEALTHY,
+    HERE,
+    HOW_MANY,
+    INSTANCE_ROW,
+    LOWEST_BUCKET,
+    MEMBER,
+    N_AT,
+    N_COUNTS,
+    N_TIMES,
+    ROOM,
+    RUNNING_NOW,
+    RUNS,
+    SOCKETS_OPEN,
+    UP,
+    VIEW,
+    Z_CONTROL,
+    Z_FREE_COUNT,
+    Z_NOW,
+    Z_USED,
+)
+from lbtutor.sim.kernel.memory import grown, new_memory
+from lbtutor.sim.tape import AT_BALANCERS, COUNTS, TIMES, Tape
+from lbtutor.sim.world import Stroke, World
+
+DRAIN_BEFORE_LEAVING = 30.0
+"""Seconds that an instance which the autoscaler no longer wants has to finish what it is at."""
+
+
+class Player:
+    """One world being played; `tape` grows by a second at each `play_second`."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.tape = Tape({fleet.name: fleet.room for fleet in world.fleets}, world.balancers.count)
+        self._m = new_memory(world)
+        self._firsts = [int(self._m.fleet[f * FLEET_ROW + FIRST]) for f in range(len(world.fleets))]
+        self._order = count()
+        self._strokes: list[tuple[float, int, Stroke]] = []
+        self._scalers = [
+            None if fleet.scaling is None else Autoscaler(fleet.scaling, wanted=fleet.instances)
+            for fleet in world.fleets
+        ]
+        self._coming: list[set[int]] = [set() for _ in world.fleets]
+        for stroke in world.timeline():
+            self._expect(stroke)
+        self._begin()
+
+    def __repr__(self) -> str:
+        return f"<Player of {self.world.title or 'a world'} at {self.tape.seconds} s of {self.world.lasts:g} s>"
+
+    @property
+    def seconds(self) -> int:
+        """How many seconds there are to play."""
+        return ceil(self.world.lasts)
+
+    @property
+    def most_at_once(self) -> int:
+        """Requests that the memory has had to make room for."""
+        return int(self._m.z[Z_USED])
+
+    def _begin(self) -> None:
+        m = self._m
+        engine.list_all(m, 0.0)
+        m.zt[Z_CONTROL] = 0.0
+        for f, fleet in enumerate(self.world.fleets):
+            open_now = 0 if fleet.sockets is None else fleet.sockets.open
+            pairs = self.world.balancers.count * fleet.instances
+            for pair in range(pairs if open_now else 0):
+                b, i = divmod(pair, fleet.instances)
+                share = (pair + 1) * open_now // pairs - pair * open_now // pairs
+                engine.add_sockets(m, b, f, self._firsts[f] + i, share)
+            engine.draw_socket(m, f, 0.0)
+
+    def play_second(self) -> None:
+        """One second more, and a row of the tape."""
+        second = self.tape.seconds
+        self._play_until(min(second + 1.0, float(self.world.lasts)))
+        self._write()
+        for f in range(len(self.world.fleets)):
+            self._scale(f, second + 1.0)
+
+    def _play_until(self, until: float) -> None:
+        while self._strokes and self._strokes[0][0] < until:
+            at, _, stroke = heappop(self._strokes)
+            self._advance(at)
+            self._strike(stroke, at)
+        self._advance(until)
+
+    def _advance(self, until: float) -> None:
+        """In pieces in which the rate is a straight line."""
+        load = self.world.load
+        now = float(self._m.zt[Z_NOW])
+        for corner in [*(at for at, _ in load.rate if now < at < until), until]:
+            ended = False
+            while not ended:
+                now = float(self._m.zt[Z_NOW])
+                if corner <= now:
+                    break
+                slope = 0.0 if len(load.rate) == 1 else (load.at(corner) - load.at(now)) / (corner - now)
+                ended = engine.advance(self._m, corner, load.at(now), slope)
+                if not ended:
+                    self._make_room(1)
+
+    def _make_room(self, for_more: int) -> None:
+        free = int(self._m.z[Z_FREE_COUNT])
+        if free < for_more:
+            self._m = grown(self._m, max(for_more - free, int(self._m.z[Z_USED])))
+
+    # mishaps
+
+    def _expect(self, stroke: Stroke) -> None:
+        heappush(self._strokes, (stroke.at, next(self._order), stroke))
+
+    def _strike(self, stroke: Stroke, now: float) -> None:
+        if stroke.fleet < 0:
+            engine.strike_balancer(self._m, stroke.machine, stroke.kind == "heal", now)
+            return
+        g = self._firsts[stroke.fleet] + stroke.machine
+        row = g * INSTANCE_ROW
+        if stroke.kind == "start":
+            self._start(stroke.fleet, stroke.machine, g, now)
+        if not self._m.instance[row + MEMBER]:
+            return
+        self._make_room(int(self._m.instance[row + HERE]))
+        if stroke.kind == "drain":
+            engine.tell(self._m, g, True, True, False, now)
+        elif stroke.kind == "stop":
+            engine.strike(self._m, g, DOWN, 1.0, now)
+        elif stroke.kind != "start" and not self._m.instance[row + DRAINING]:
+            state = {"crash": DOWN, "hang": HANGS}.get(stroke.kind, RUNS)
+            engine.strike(self._m, g, state, stroke.amount if stroke.kind == "slow" else 1.0, now)
+
+    def _start(self, fleet: int, machine: int, g: int, now: float) -> None:
+        """It is away or new: it joins as one that nobody knows."""
+        row = g * INSTANCE_ROW
+        self._coming[fleet].discard(machine)
+        self._make_room(int(self._m.instance[row + HERE]))
+        engine.strike(self._m, g, RUNS, 1.0, now)
+        engine.tell(self._m, g, True, False, True, now)
+
+    # autoscaling
+
+    def _scale(self, f: int, now: float) -> None:
+        scaler = self._scalers[f]
+        if scaler is None:
+            return
+        utilisation = self.tape.utilisation(self.world.fleets[f].name)[-1]
+        serving = [i for i in self._members(f) if self._state(f, i) == RUNS]
+        scaler.observe(now, utilisation if serving else None, len(serving))
+        members = self._members(f)
+        self._replace_dead(f, members, now, scaler.config.warm_up)
+        missing = scaler.wanted - len(members) - len(self._coming[f] - set(members))
+        for _ in range(missing):
+            self._launch(f, now + scaler.config.warm_up)
+        for i in sorted(members, reverse=True)[: max(0, -missing)]:
+            self._dismiss(f, i, now)
+
+    def _members(self, f: int) -> list[int]:
+        """Those that take part: members that do not drain."""
+        first, room = self._firsts[f], self.world.fleets[f].room
+        return [
+            i
+            for i in range(room)
+            if self._m.instance[(first + i) * INSTANCE_ROW + MEMBER]
+            and not self._m.instance[(first + i) * INSTANCE_ROW + DRAINING]
+        ]
+
+    def _state(self, f: int, i: int) -> int:
+        return int(self._m.instance[(self._firsts[f] + i) * INSTANCE_ROW + UP])
+
+    def _replace_dead(self, f: int, members: list[int], now: float, warm_up: float) -> None:
+        """Who has failed every balancer's probes is replaced by a fresh machine in its place."""
+        for i in members:
+            g = self._firsts[f] + i
+            if self._state(f, i) != RUNS and i not in self._coming[f] and not self._believed_anywhere(g):
+                self._coming[f].add(i)
+                self._expect(Stroke(now + warm_up, "start", f, i))
+
+    def _believed_anywhere(self, g: int) -> bool:
+        instances = sum(fleet.room for fleet in self.world.fleets)
+        return any(
+            self._m.belief[(b * instances + g) * VIEW + BELIEVED] == HEALTHY for b in range(self.world.balancers.count)
+        )
+
+    def _launch(self, f: int, at: float) -> None:
+        first, room = self._firsts[f], self.world.fleets[f].room
+        for i in range(room):
+            if not self._m.instance[(first + i) * INSTANCE_ROW + MEMBER] and i not in self._coming[f]:
+                self._coming[f].add(i)
+                self._expect(Stroke(at, "start", f, i))
+                return
+
+    def _dismiss(self, f: int, i: int, now: float) -> None:
+        """It drains, and is gone when its time is over."""
+        self._strike(Stroke(now, "drain", f, i), now)
+        self._expect(Stroke(now + DRAIN_BEFORE_LEAVING, "stop", f, i))
+
+    # the tape
+
+    def _write(self) -> None:
+        m, fleets, balancers = self._m, range(len(self.world.fleets)), range(self.world.balancers.count)
+        engine.count_busy(m, float(m.zt[Z_NOW]))
+        counts = {name: [int(m.count[f * N_COUNTS + at]) for f in fleets] for at, name in enumerate(COUNTS)}
+        gauges = self._gauges()
+        times = {name: [float(m.spent[f * N_TIMES + at]) for f in fleets] for at, name in enumerate(TIMES)}
+        told = {name: [int(m.at_balancer[b * N_AT + at]) for b in balancers] for at, name in enumerate(AT_BALANCERS)}
+        latency = [
+            {LOWEST_BUCKET + at: int(number) for at, number in enumerate(_row(m.latency, f, BUCKETS)) if number}
+            for f in fleets
+        ]
+        self.tape.add_second({**counts, **gauges}, times, told, [int(number) for number in m.picked], latency)
+        self._count_anew()
+
+    def _gauges(self) -> dict[str, list[int]]:
+        m, fleets = self._m, list(enumerate(self.world.fleets))
+        members = [
+            [row for i in range(fleet.room) if m.instance[(row := (self._firsts[f] + i) * INSTANCE_ROW) + MEMBER]]
+            for f, fleet in fleets
+        ]
+        up = [sum(int(m.instance[row + UP]) == RUNS for row in rows) for rows in members]
+        return {
+            "instances": [len(rows) for rows in members],
+            "up": up,
+            "offered_to": [
+                sum(int(m.group[(b * len(fleets) + f) * GROUP + HOW_MANY]) for b in range(self.world.balancers.count))
+                for f, _ in fleets
+            ],
+            "slots": [up[f] * fleet.slots for f, fleet in fleets],
+            "in_flight": [int(m.fleet[f * FLEET_ROW + RUNNING_NOW]) for f, _ in fleets],
+            "sockets": [int(m.fleet[f * FLEET_ROW + SOCKETS_OPEN]) for f, _ in fleets],
+        }
+
+    def _count_anew(self) -> None:
+        """Counts begin at 0 with each second; the clients of a balancer are a gauge and stay."""
+        m = self._m
+        for array in (m.count, m.spent, m.picked, m.latency):
+            array[:] = [0] * len(array)
+        for b in range(self.world.balancers.count):
+            for at in range(N_AT):
+                if at != A_CLIENTS:
+                    m.at_balancer[b * N_AT + at] = 0
+
+
+def play(world: World, progress: Callable[[int, int], None] | None = None) -> Tape:
+    """Play a world to its end; `progress` hears after each second how many of how many are played.
+
+    Raises `ConfigError` for a world that is too large. Ctrl-C gives the tape of the seconds that were played whole.
+    """
+    player = Player(world)
+    with suppress(KeyboardInterrupt):
+        while player.tape.seconds < player.seconds:
+            player.play_second()
+            if progress is not None:
+                progress(player.tape.seconds, player.seconds)
+    return player.tape
+
+
+def play_all(worlds: Iterable[World], processes: int | None = None) -> Iterator[Tape]:
+    """The tapes of several worlds in their order, played on all cores (or in so many processes).
+
+    What is done when somebody presses Ctrl-C has been given already, and the processes end.
+    """
+    worlds = list(worlds)
+    processes = min(len(worlds), processes or os.cpu_count() or 1)
+    if processes < 2:
+        yield from map(play, worlds)
+        return
+    from concurrent.futures import ProcessPoolExecutor
+    from multiprocessing import get_context
+
+    pool = ProcessPoolExecutor(processes, mp_context=get_context("spawn"), initializer=_leave_ctrl_c)
+    try:
+        yield from pool.map(play, worlds)
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _leave_ctrl_c() -> None:
+    """Ctrl-C is for the process in front, which then ends these."""
+    import signal
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _row(array: list[int], row: int, width: int) -> list[int]:
+    return array[row * width : (row + 1) * width]
