@@ -2,8 +2,8 @@
 
 The client itself may carry the memory, in a cookie that the balancer gives out and reads again; or the balancer keeps
 it, in a table of addresses. Either way there are three questions, which `Affinity` names: whom did this client have
-(`recall`), what is to be said about that (`explain`), and whom will it have from now on (`keep`). The algorithm is
-asked only when the first answer is nobody, or somebody who is not offered now.
+(`recall`), what is to be said about that (`confirm` or `explain`), and whom will it have from now on (`keep`). The
+algorithm is asked only when the first answer is nobody, or somebody who is not offered now.
 
 A cookie is `WHO.UNTIL`, or `WHO.UNTIL.TAG` when it is signed:
 
@@ -101,6 +101,9 @@ class Affinity(Protocol):
     def keep(self, request: Request, backend: str, wall: float) -> str:
         """The client is sent to that backend: the Set-Cookie to give it, if any."""
 
+    def confirm(self, request: Request, backend: str) -> str:
+        """What it has to say of a client that goes back to the backend that was recalled."""
+
     def explain(self, request: Request, wall: float, chosen: str, lost: str) -> str:
         """What it had to say before `chosen` was kept; `lost` says why the one recalled was not taken ("is down")."""
 
@@ -119,6 +122,7 @@ class Cookies:
         self._sliding = sticky.sliding
         self._form = form = _Readable(pool) if sticky.form == "readable" else _Signed(pool, _key(sticky.secret, rng))
         self._names: dict[str, str] = {}
+        self._confirms: dict[str, str] = {}
         self._longest = 0
         self._rest = f"; Path=/; Max-Age={ceil(sticky.ttl)}; HttpOnly; SameSite=Lax"
         self._written = lru_cache(1024)(self._write)
@@ -131,6 +135,7 @@ class Cookies:
         """A backend of that name joined."""
         who = self._form.who(backend)
         self._names[who] = backend
+        self._confirms[backend] = f"cookie {self.cookie} names {backend}"
         self._longest = max(self._longest, len(self._form.write(who, 10**_LONGEST_UNTIL)))
 
     def recall(self, request: Request, wall: float) -> str:
@@ -144,6 +149,10 @@ class Cookies:
             return ""
         says_so = not self._sliding and self.recall(request, wall) == backend
         return "" if says_so else self._written(backend, ceil(wall + self._ttl))
+
+    def confirm(self, request: Request, backend: str) -> str:
+        """Whom the cookie names."""
+        return self._confirms[backend]
 
     def explain(self, request: Request, wall: float, chosen: str, lost: str) -> str:
         """Whom the cookie names, or what is wrong with it."""
@@ -160,7 +169,8 @@ class Cookies:
             return f"cookie {self.cookie} is too old: balanced anew"
         if not name:
             return f"cookie {self.cookie} names nobody here: balanced anew"
-        return f"cookie {self.cookie} names {name}" + ("" if name == chosen else f", which {lost}: balanced anew")
+        says = self.confirm(request, name)
+        return says if name == chosen else f"{says}, which {lost}: balanced anew"
 
     def _said(self, value: str) -> tuple[str, int]:
         """Who, and until when; nobody for what is longer than anything that we write."""
@@ -254,13 +264,17 @@ class StickTable:
                 self._homes.popitem(last=False)
         return ""
 
-    def explain(self, request: Request, wall: float, chosen: str, lost: str) -> str:
+    def confirm(self, request: Request, backend: str) -> str:
         """Whom this address had before."""
+        return f"{request.client} was at {backend} before"
+
+    def explain(self, request: Request, wall: float, chosen: str, lost: str) -> str:
+        """The same, or that it is new here."""
         name = self.recall(request, wall)
         if not name:
             return f"{request.client} is new: it stays at {chosen}"
         if name == chosen:
-            return f"{request.client} was at {name} before"
+            return self.confirm(request, name)
         return f"{request.client} was at {name}, which {lost}: balanced anew"
 
 

@@ -92,6 +92,8 @@ _LONGEST_QUOTE = 200
 
 _ALL_FULL = "every backend is full"
 
+_CUT_OFF = "cut off by the end of its drain"
+
 _NO_REASON = Why("", "lowest", "", ())
 """The record of a choice when nobody asked for it."""
 
@@ -442,7 +444,7 @@ class Balancer:
         """What is to be told of a client that goes back to the backend it had: nobody was compared."""
         if self._on_picked is None or pool.affinity is None:
             return ()
-        says = pool.affinity.explain(request, self._epoch + request.at, had.name, "")
+        says = pool.affinity.confirm(request, had.name)
         why = unexplained(pool, offered) if self._explains else _NO_REASON
         return (_picked(request, pool, offered, had, why, says, "sticky"),)
 
@@ -457,6 +459,8 @@ class Balancer:
     def _tell_finished(self, ended: _Open, outcome: Outcome, now: float, final: bool, because: str) -> None:
         """Tell the end of an attempt: to the algorithm, if it learns from outcomes, and to whoever listens."""
         request, pool = ended.request, ended.pool
+        if ended.cut and not outcome.ok:
+            because = f"{_CUT_OFF}; {because}" if because else _CUT_OFF
         event = Finished(
             now,
             request.id,

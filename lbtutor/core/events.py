@@ -151,7 +151,8 @@ class Refused(_Record, frozen=True, tag="refused"):
 class Finished(_Record, frozen=True, tag="finished"):
     """An attempt ended after `took` seconds; `final` when no other follows and the client got `status`.
 
-    `because` says why no other follows where one might have: "POST is not idempotent", "3 of 3 tries made".
+    `because` says why no other follows where one might have: "POST is not idempotent", "3 of 3 tries made"; and that it
+    was the balancer itself who ended it: "cut off by the end of its drain".
     """
 
     at: float

@@ -7,6 +7,7 @@ Out: `Forward`, `Answer` or `Reject` (the decision), `Probe` (send this one now)
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import TYPE_CHECKING, Literal
 
 from msgspec import Struct, field
@@ -176,7 +177,12 @@ class Outcome(Struct, frozen=True):
     @property
     def says(self) -> str:
         """The kind in words a sentence can end with."""
-        return f"answered {self.status}" if self.kind == "answered" else _SAYS[self.kind]
+        return _says_answered(self.status) if self.kind == "answered" else _SAYS[self.kind]
+
+
+@lru_cache(maxsize=256)  # one text for all who tell of such an answer
+def _says_answered(status: int) -> str:
+    return f"answered {status}"
 
 
 _ANSWERED: dict[int, Outcome] = {

@@ -17,6 +17,7 @@ differ is nobody's: `doubt` says what is wrong with it.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from urllib.parse import unquote
 
 _DOUBTS: tuple[tuple[str, re.Pattern[str]], ...] = (
@@ -32,7 +33,16 @@ _DOUBTS_WHEN_DECODED: tuple[tuple[str, re.Pattern[str]], ...] = (
 )
 
 
-def plain(path: str) -> bool:
+@lru_cache(maxsize=256)  # requests repeat their paths
+def compared(path: str) -> str | None:
+    """`path` as routes see it: without its query, and decoded; None when it is ambiguous."""
+    path = path.partition("?")[0]
+    if _plain(path):
+        return path
+    return decode(path) if doubt(path) is None else None
+
+
+def _plain(path: str) -> bool:
     """Whether it is at once clear that `path` reads the same for everybody; most are so."""
     return not ("%" in path or "//" in path or "/." in path or "\\" in path)
 

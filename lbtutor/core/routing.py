@@ -26,7 +26,8 @@ client is in the same group of every split with the same pools and weights. A ro
 of one, so that a `Shift` from `blue` to 90 blue and 10 green moves a tenth of the clients, and nobody twice.
 
 **Doors** for connections and sessions may name their pool themselves. That is one more route, of the lowest precedence
-that a route of that door can have: see `with_doors`.
+that a route of that door can have: see `with_doors`. A connection has a listener, the method `TCP` and perhaps a server
+name, but no host, path or fields: what asks for these is for requests alone.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ from lbtutor.core.errors import ConfigError, hint
 from lbtutor.core.keys import cookie, read_key
 from lbtutor.core.listening import ListenerConfig
 from lbtutor.core.messages import Answer, Request
-from lbtutor.core.paths import decode, doubt, plain
+from lbtutor.core.paths import compared, decode, doubt
 
 
 class Route(Struct, frozen=True, forbid_unknown_fields=True):
@@ -266,20 +267,18 @@ class Router:
         """The rule with the highest precedence; None when none matches, or the path is ambiguous."""
         if self._catch_all is not None:
             return self._catch_all
-        path = request.path.partition("?")[0]
-        if self._by_path and not plain(path):
-            if doubt(path) is not None:
-                return None
-            path = decode(path)
-        host = self._host(request)
-        for rule in self._rules:
+        return self._first_of(self._rules, request)
+
+    def _first_of(self, rules: Iterable[Rule], request: Request) -> Rule | None:
+        """The first that fits; host and path are looked at only if a rule asks for one."""
+        path = compared(request.path) if self._by_path else ""
+        if path is None:
+            return None
+        host = without_port(request.host).lower() if self._by_host else ""
+        for rule in rules:
             if rule.fits(request, host, path):
                 return rule
         return None
-
-    def _host(self, request: Request) -> str:
-        """The host as rules see it, if one of them looks."""
-        return without_port(request.host).lower() if self._by_host else ""
 
     def refusal(self, request: Request) -> tuple[int, str]:
         """Why a request has no rule: status and reason."""
@@ -290,11 +289,8 @@ class Router:
 
     def why(self, request: Request, rule: Rule) -> str:
         """Why it was this rule, and before which other; `rule` is the one that `match` found."""
-        host, path = self._host(request), decode(request.path.partition("?")[0])
-        for other in self._rules[self._rules.index(rule) + 1 :]:
-            if other.fits(request, host, path):
-                return _why_before(rule, other)
-        return "no other route matches"
+        second = self._first_of(self._rules[self._rules.index(rule) + 1 :], request)
+        return "no other route matches" if second is None else _why_before(rule, second)
 
 
 def _says(route: Route, split: Split | None, pool: str) -> str:

@@ -106,27 +106,37 @@ def _concrete(raw: object, into: type, path: str) -> Path:
 
 
 def _failing_key(raw: object, into: type, above: Path) -> str:
-    table: Any = raw
-    for step in above:
-        table = table[step]
-    for key, value in table.items():
-        rest: Any = {key: value}
-        for step in reversed(above):
-            rest = {step: rest}
-        try:
-            msgspec.convert({**_shell(raw), **rest}, into, dec_hook=_read_scalar)
-        except msgspec.ValidationError:
+    """Which key of the table at `above` is wrong: the one that, alone in its table, brings the same complaint."""
+    complaint = _complaint(raw, into)
+    for key in _table_at(raw, above):
+        if _complaint(_only(raw, above, key), into) == complaint:
             return str(key)
     return "…"
 
 
-def _shell(raw: object) -> dict[str, Any]:
-    """The scalars of the top table: what makes a cut-down file complete enough to be read."""
-    return (
-        {key: value for key, value in raw.items() if not isinstance(value, dict | list)}
-        if isinstance(raw, dict)
-        else {}
-    )
+def _complaint(raw: object, into: type) -> str:
+    try:
+        msgspec.convert(raw, into, dec_hook=_read_scalar)
+    except msgspec.ValidationError as error:
+        return str(error)
+    return ""
+
+
+def _table_at(raw: object, path: Path) -> dict[str, Any]:
+    table: Any = raw
+    for step in path:
+        table = table[step]
+    return dict(table)
+
+
+def _only(raw: object, above: Path, key: str) -> object:
+    """The same file, but with nothing except `key` in the table at `above`."""
+    whole: Any = raw
+    if not above:
+        return {key: whole[key]}
+    copy: Any = list(whole) if isinstance(whole, list) else dict(whole)
+    copy[above[0]] = _only(whole[above[0]], above[1:], key)
+    return copy
 
 
 def _place(text: str, source: str, path: Path) -> str:

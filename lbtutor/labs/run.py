@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from lbtutor.core import Event
 from lbtutor.core.algorithms import AlgorithmConfig
-from lbtutor.core.events import Ended
+from lbtutor.core.events import EVERYTHING, Ended, Why
 from lbtutor.labs.checks import Check, Judged, Verdict, overall
 from lbtutor.labs.scenario import Scenario
 from lbtutor.trace.metrics import Metrics
@@ -29,6 +29,9 @@ Sink = Callable[[Event], None]
 
 _DRAIN_EVERY = 0.05
 """Wall seconds between two looks at the feed of a live run."""
+
+_LOOKS = 1000
+"""How often a run says how far it is."""
 
 
 class Report:
@@ -83,11 +86,13 @@ def run_lab(
     speed: float | None = None,
     sinks: Iterable[Sink] = (),
     listening: Callable[[dict[str, str]], None] | None = None,
+    explained: bool = True,
 ) -> Report:
     """Play `scenario` to its end (or to Ctrl-C) and judge it. Every event goes to each of `sinks` as it is read.
 
-    Of a live run, `speed` replaces the file's, and `listening` is told the address of each door. Raises `ConfigError`
-    for an unknown algorithm and `EnvironmentFault` when the machine refuses what a live run needs.
+    A simulated run that need not be `explained` is quicker: no choice comes with its record. Of a live run, `speed`
+    replaces the file's, and `listening` is told the address of each door. Raises `ConfigError` for an unknown algorithm
+    and `EnvironmentFault` when the machine refuses what a live run needs.
     """
     plan = scenario.plan(seed=seed, algorithm=algorithm)
     report = Report(scenario, on, plan.seed)
@@ -100,10 +105,24 @@ def run_lab(
     if on == "sim":
         from lbtutor.sim.simulate import simulate
 
-        simulate(plan, tell)
+        simulate(plan, tell, kinds=None if explained else EVERYTHING - {Why})
     else:
         _play_live(plan if speed is None else replace(plan, speed=speed), tell, listening)
     return report
+
+
+def told_shares(lasts: float, tell: Callable[[float], None]) -> Sink:
+    """A sink that tells which share (0 to 1) of a run is over, a thousand times at most."""
+    step = lasts / _LOOKS
+    due = step
+
+    def take(event: Event) -> None:
+        nonlocal due
+        if event.at >= due:
+            due = event.at + step
+            tell(min(1.0, event.at / lasts))
+
+    return take
 
 
 def played(plan: Plan, on: Shell) -> Iterator[Event]:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 from lbtutor.core import reload
 from lbtutor.core.listening import ListenerConfig
 from lbtutor.core.workload import Plan
 
 
-def what_changed(before: Plan, after: Plan) -> str:
-    """`listener front has another at; pool web: c joins`, or that nothing is different."""
+def what_changed(before: Plan, after: Plan, renewed: Collection[str] = ()) -> str:
+    """`listener front has another at; pool web: c joins`, or that nothing is different.
+
+    `renewed` are the listeners that stayed the same, but for what is in their files.
+    """
     words = [*_doors(before.listeners, after.listeners)]
+    words += [f"listener {name} has its certificates from new files" for name in renewed]
     if (before.pools, before.routes) != (after.pools, after.routes):
         words.append(reload.what_changed(before.pools, after.pools, before.routes, after.routes))
     if before.drain != after.drain:

@@ -75,6 +75,14 @@ class Opening:
         """Where each listener is bound."""
         return {name: doorway.door.address for name, doorway in self.doorways.items()}
 
+    def renewed(self, before: Mapping[str, Doorway]) -> list[str]:
+        """The listeners that are as they were `before`, but for what is in their files."""
+        return [
+            name
+            for name, doorway in self.doorways.items()
+            if name in before and doorway is not before[name] and doorway.config == before[name].config
+        ]
+
     def abandon(self) -> None:
         """Close what was opened for it."""
         self._undo.close()

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from lbtutor.core.messages import Answer, Forward, Outcome, OutcomeKind, Reject, Request, Wait
 from lbtutor.core.retry import IDEMPOTENT
-from lbtutor.live.answers import own_answer, whole_answer
+from lbtutor.live.answers import named, own_answer, whole_answer
 from lbtutor.live.fields import Fields, Refusal, trailers
 from lbtutor.live.heads import VIA, AnswerHead, RequestHead
 
@@ -47,6 +47,7 @@ class Exchange:
         "closes",
         "complete",
         "first_chunk_seen",
+        "for_head",
         "held",
         "id",
         "name",
@@ -70,6 +71,8 @@ class Exchange:
         self.closes = False
         self.complete = False
         self.first_chunk_seen = False
+        self.for_head = head.method == "HEAD"
+        """The answer has the head of an answer and no body, whatever that head says."""
         self.held = 0
         self.id = 0
         self.name = b""
@@ -284,11 +287,6 @@ class Exchange:
         """The client has seen the beginning of an answer."""
         return self._status > 0
 
-    @property
-    def for_head(self) -> bool:
-        """The request was HEAD: the answer has the head of an answer and no body, whatever that head says."""
-        return self._head.method == "HEAD"
-
     def write(self, data: bytes) -> None:
         """Bytes of the answer, for the client."""
         self._client.write(data)
@@ -344,14 +342,14 @@ class Exchange:
 
     def _answer_ourselves(self, status: int, says: str) -> None:
         self._decide_whether_to_close()
-        self._client.write(own_answer(status, says, close=self.closes, bodiless=self.for_head))
+        answer = own_answer(status, says, close=self.closes, bodiless=self.for_head)
+        self._client.write(named(answer, self.name))
         self._end()
 
     def _answer_as_told(self, answer: Answer) -> None:
         self._decide_whether_to_close()
-        self._client.write(
-            whole_answer(answer.status, answer.headers, answer.body, close=self.closes, bodiless=self.for_head)
-        )
+        told = whole_answer(answer.status, answer.headers, answer.body, close=self.closes, bodiless=self.for_head)
+        self._client.write(named(told, self.name))
         self._end()
 
     def _decide_whether_to_close(self) -> None:

@@ -3,12 +3,14 @@
 Each probe is a connection of its own. One on a kept connection would not notice that a machine refuses new ones, and a
 busy connection would have to be waited for (HAProxy, NGINX and the ALB open a new one too). An answer below 400 within
 the timeout passes (HAProxy `httpchk`: 2xx and 3xx). Where nothing is to be asked (`tcp`), a connection that opens
-passes, and is closed at once.
+passes, and is closed at once. A backend that is told who comes (`send_proxy`) hears that a probe speaks for nobody, and
+would hang up otherwise (HAProxy does so too, unless the check has a port of its own).
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from math import inf
 from ssl import SSLError
 from typing import Any, cast
@@ -25,11 +27,15 @@ from lbtutor.live.shell import Shell
 from lbtutor.live.tls import trouble_of
 from lbtutor.live.upstream import Expect, Locate
 
+Announce = Callable[[Backend], bytes]
+"""What a connection to a backend begins with, if it is not a client's."""
+
 
 class Prober:
     """Sends the probes that the balancer asks for, when they are due; its clock also ends ejections."""
 
-    def __init__(self, shell: Shell, locate: Locate, expect: Expect) -> None:
+    def __init__(self, shell: Shell, locate: Locate, expect: Expect, announce: Announce) -> None:
+        self.announce = announce
         self.attempts: set[Attempt] = set()
         self.expect = expect
         self.locate = locate
@@ -73,7 +79,8 @@ class Prober:
 
     async def connect(self, attempt: Attempt, backend: Backend) -> None:
         """Open a connection to `backend`; raises `OSError` or `UnicodeError` when there is none."""
-        await connect(self.shell.loop, lambda: attempt, self.locate(backend), self.expect(backend))
+        ahead = self.announce(backend)
+        await connect(self.shell.loop, lambda: attempt, self.locate(backend), self.expect(backend), ahead)
 
     def done(self, attempt: Attempt, probe: Probe, result: ProbeResult) -> None:
         """That one has its result."""

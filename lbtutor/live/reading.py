@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from httptools import HttpParserCallbackError, HttpParserError, HttpParserUpgrade, HttpRequestParser
 
+from lbtutor.live.familiar import Habit
 from lbtutor.live.fields import Fields, Refusal, Role, check_size, request_roles
 from lbtutor.live.heads import RequestHead
 
@@ -37,8 +38,8 @@ class Reading(asyncio.Protocol):
         "_body_room",
         "_deaf",
         "_fields",
+        "_habit",
         "_in_head",
-        "_last",
         "_leaving",
         "_parser",
         "_piece",
@@ -62,7 +63,7 @@ class Reading(asyncio.Protocol):
         self._target = b""
         self._unheeded: RequestHead | None = None
         self._fields: Fields = []
-        self._last: RequestHead | None = None
+        self._habit: Habit | None = None
         self._body_room = inf
         self._begun = False
         self._piece = 0
@@ -93,6 +94,13 @@ class Reading(asyncio.Protocol):
         if self._deaf:
             self._keep(data)
             return
+        if self._habit is not None and not (self._begun or self._unsettled or self._reading):
+            head = self._habit.repeated(data)
+            if head is not None:
+                self._in_head = False
+                self.admit(head).complete = True
+                self.advance()
+                return
         self._unsettled += len(data)
         self._read = self._read + data if self._begun else data
         self._seen = 0
@@ -162,14 +170,10 @@ class Reading(asyncio.Protocol):
 
     def on_headers_complete(self) -> None:
         fields, self._fields = self._fields, []
-        last = self._last
-        if last is not None and fields == last.fields and not self._seen and self._read.startswith(last.line):
-            head, self._seen = last, len(last.line)  # clients repeat themselves
-        else:
-            head = self._understand(fields)
-            if head.has_body and self._parser.should_upgrade():
-                self._unheeded = head  # a wish to ignore, but this parser would leave out the body
-                return
+        head = self._understand(fields)
+        if head.has_body and self._parser.should_upgrade():
+            self._unheeded = head  # a wish to ignore, but this parser would leave out the body
+            return
         self._target = b""
         self._unsettled = 0
         self._begun = self._in_head = False
@@ -187,8 +191,13 @@ class Reading(asyncio.Protocol):
             self._body_room = self.front.most_body_bytes - (head.length or 0)
             self._check_room()
             self._piece = LEAST_PIECE
-        self._last = None if head.has_body or head.upgrade else head
+        self._habit = None if head.has_body or parser.should_upgrade() else self._habit_of(head)
         return head
+
+    def _habit_of(self, head: RequestHead) -> Habit | None:
+        config = self.front.config
+        behind = self._read[self._seen - len(b" HTTP/1.1\r\n") :]
+        return Habit.of(head, self._target, behind, min(config.max_line_bytes, config.max_header_bytes))
 
     def on_chunk_header(self) -> None:
         self._unsettled = 0

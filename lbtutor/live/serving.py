@@ -79,7 +79,7 @@ class OriginConnection(asyncio.Protocol):
             self.transport.close()
 
     def _without_announcement(self, data: bytes) -> bytes:
-        """What follows the PROXY protocol, which names the client; a probe may come without it."""
+        """What follows the PROXY protocol, which names the client; somebody may also come without it."""
         try:
             parsed = proxy_protocol.parse(data)
         except proxy_protocol.ProxyError:

@@ -98,7 +98,7 @@ class Stage:
             self._clients = self._crowd(opening.addresses, epoch)
             undo.pop_all()
         self.doors.commit(opening)
-        self._prober = Prober(self.shell, self._locate, self._expect)
+        self._prober = Prober(self.shell, self._locate, self._expect, self._upstreams.announcement)
 
     def __repr__(self) -> str:
         return f"<Stage {self.plan.title!r} {self.shell!r}>"
@@ -226,10 +226,11 @@ class Stage:
             undo.pop_all()
         self._beliefs = beliefs
         self._upstreams.reconfigure(after.pools, self.shell.balancer.has)
+        renewed = opening.renewed(self.doors.open)
         self.doors.commit(opening)
         self._prober.await_next()
         before, self.plan = self.plan, after
-        return what_changed(before, after)
+        return what_changed(before, after, renewed)
 
     def _befall(self, fault: Fault, by: Literal["timeline", "hand"]) -> None:
         origin = self._origins.get((fault.pool, fault.backend))

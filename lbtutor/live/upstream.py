@@ -83,6 +83,11 @@ class Upstreams:
             self._upstreams[backend] = upstream
         return upstream
 
+    def announcement(self, backend: Backend) -> bytes:
+        """What a connection of our own begins with, where backends are told who comes: that it speaks for nobody."""
+        version = self._pools[backend.pool].send_proxy
+        return header(version, None, None) if version else b""
+
     def reconfigure(self, pools: Sequence[PoolConfig], is_member: Callable[[Backend], bool]) -> None:
         """These are the pools now: connections to backends that left, or are to be dealt with otherwise, are not kept.
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from itertools import pairwise
 from math import ceil, log
 from random import Random
@@ -25,7 +26,10 @@ from lbtutor.sim.tape import AT_BALANCERS, COUNTS, GAUGES, TIMES, Tape
 from lbtutor.sim.world import Balancers, Stroke, World
 from lbtutor.trace.histogram import LOG_GROWTH
 
-_BANDS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 1.0)
+_BANDS = (
+    *(0.0, 0.1, 0.2, 0.3, 0.4, 0.475, 0.525, 0.6, 0.7, 0.8),
+    *(0.88, 0.92, 0.945, 0.955, 0.97, 0.985, 0.9945, 0.9985, 1.0),
+)
 """Quantiles between which the time of work is taken as one value, the mean of an exponential one in that band."""
 
 
@@ -155,6 +159,9 @@ class _Play:
         }
         rounded = {name: self._whole.of((name, number), value) for name, value in whole.items()}
         stays = rounded["offered"] - sum(rounded[name] for name in _UNSERVED) + self._in_flight[number]
+        for name in _UNSERVED:  # rounding may have lost one request more than there were
+            back = min(rounded[name], max(0, -stays))
+            rounded[name], stays = rounded[name] - back, stays + back
         under_way = one.work + one.wait + doors.added * one.served
         self._hung(number, one)
         in_flight = min(max(0, stays), round(under_way + self._swallowed[number]))
@@ -256,10 +263,18 @@ _MEANS = _band_means()
 def _spread(served: int, fixed: float, work: float) -> dict[int, int]:
     """How many of those served took how long: the fixed part and exponential work, in buckets of the histogram."""
     buckets: dict[int, int] = {}
-    left, share_left = served, 1.0
-    for share, mean in _MEANS:
-        count = round(left * share / share_left) if share_left > share else left
-        bucket = ceil(log(max(1e-9, fixed + work * mean)) / LOG_GROWTH)
-        buckets[bucket] = buckets.get(bucket, 0) + count
-        left, share_left = left - count, share_left - share
+    given = 0
+    for bucket, below in _buckets(round(fixed, 5), round(work, 5)):
+        until = round(served * below)
+        buckets[bucket] = buckets.get(bucket, 0) + until - given
+        given = until
     return buckets
+
+
+@lru_cache(maxsize=10_000)
+def _buckets(fixed: float, work: float) -> tuple[tuple[int, float], ...]:
+    """For each band the bucket, and the share of all that took no longer."""
+    return tuple(
+        (ceil(log(max(1e-9, fixed + work * mean)) / LOG_GROWTH), below)
+        for (_, mean), below in zip(_MEANS, _BANDS[1:], strict=True)
+    )

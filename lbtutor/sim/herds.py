@@ -13,7 +13,8 @@ response time) give a slow instance less and leave a full one out, and they love
 for it always looks idle. The others give each its turn, dead or slow. Chance is left out: no bursts, no unlucky hash.
 
 Waits are those of a line with as many workers as slots (Sakasegawa's approximation of M/M/c, "An approximation formula
-Lq = a rho^b / (1 - rho)", Ann. Inst. Stat. Math. 29, 1977), and a full line when there is more than can be done.
+Lq = a rho^b / (1 - rho)", Ann. Inst. Stat. Math. 29, 1977), shorter by a constant share where the algorithm is better
+than chance, and a full line when there is more than can be done.
 """
 
 from __future__ import annotations
@@ -32,6 +33,16 @@ from lbtutor.sim.world import Fleet, Stroke
 State = Literal["up", "crashed", "hung", "away"]
 
 _LOOKS_AT_LOAD = {"least_connections", "power_of_two", "least_response_time"}
+_WAITS = {
+    "round_robin": 0.45,
+    "weighted_round_robin": 0.45,
+    "power_of_two": 0.2,
+    "least_connections": 0.08,
+    "least_response_time": 0.1,
+}
+"""How long requests wait in line, as a share of what they would wait if instances were picked at random: what the kernel
+shows for 10 instances of 5 slots behind 4 balancers, at 70 to 97 % of capacity."""
+
 _SMALLEST_START = 0.1
 """What a newcomer is given at first during slow start, as a share of its weight (Envoy)."""
 
@@ -124,6 +135,7 @@ class Herds:
         self._extra = 0.0
         self._another = 0.0
         self._late: defaultdict[int, float] = defaultdict(float)
+        self._waits = _WAITS.get(fleet.algorithm, 1.0)
         self._line_power = sqrt(2 * (fleet.slots + 1)) - 1
         on = fleet.retry.on if fleet.retry.attempts > 1 else ()
         self._on_refused, self._on_timeout, self._on_503 = "connect" in on, "timeout" in on, "503" in on
@@ -228,7 +240,9 @@ class Herds:
         """What becomes of `requests` that reach the balancers in the second from `now` on."""
         self._believe(now, told)
         told.released = self._late.pop(int(now), 0.0)
-        told.failed_after += told.released
+        believed = any(herd.belief > 0 for herd in self.herds if herd.state == "hung")
+        told.failed_before += told.released * believed
+        told.failed_after += told.released * (not believed)
         pulls = [self._pull(now, herd) for herd in self.herds]
         if not sum(pulls) and self.fleet.all_down == "fail_open":
             pulls = [0.0 if herd.leaving or herd.state == "away" else 1.0 for herd in self.herds]
@@ -418,7 +432,7 @@ class Herds:
                 shed += (rate - capacity) * count
                 rate = capacity
             else:
-                line = min(full, takes / fleet.slots * load**self._line_power / (1 - load))
+                line = min(full, self._waits * takes / fleet.slots * load**self._line_power / (1 - load))
             missed = self._missed(line, takes)
             done = rate * count * (1 - missed)
             late += rate * count * missed

@@ -278,7 +278,8 @@ def _ending(event: Finished) -> str:
     when = f"after {duration(event.took)}" if event.took >= 0.0005 else "at once"
     if not event.final:
         return f"{event.outcome} {when}; another try follows"
-    return f"{event.outcome} {when}; {_AFTERMATH.get(event.outcome, f'the client gets {event.status}')}"
+    why_no_other = f" ({event.because})" if event.because else ""
+    return f"{event.outcome} {when}{why_no_other}; {_AFTERMATH.get(event.outcome, f'the client gets {event.status}')}"
 
 
 def _weights(split: Mapping[str, float]) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import pty
+import re
 import signal
 import subprocess
 import sys
@@ -62,6 +64,13 @@ def test_an_expectation_without_enough_samples_exits_3(lbtutor: Program, tmp_pat
         (["lab", "run", "round-robin", "--on", "sim", "--algorithm", "round_robbin"], "did you mean 'round_robin'"),
         (["lab", "run", "round-robin", "--plain", "--json"], "choose one"),
         (["lab", "run", "round-robin", "--speed", "0"], "--speed"),
+        (["lab", "run", "round-robin", "--seeds", "3"], "--on sim"),
+        (["lab", "run", "round-robin", "--on", "sim", "--seeds", "3", "--plain"], "tell one run"),
+        (["lab", "run", "round-robin", "--on", "sim", "--seeds", "0"], "--seeds"),
+        (["lab", "compare", "round-robin"], "--algorithm"),
+        (["lab", "compare", "round-robin", "--algorithm", "random"], "given twice"),
+        (["lab", "compare", "round-robin", "--algorithm", "random", "--algorithm", "random"], "two names"),
+        (["lab", "compare", "round-robin", "--algorithm", "random", "--algorithm", "x"], "'x'"),
         (["lab"], "Usage"),
         (["lba"], "lba"),
         (["lesson", "round-robbin", "--plain"], "round-robin"),
@@ -156,3 +165,97 @@ def test_ctrl_c_ends_a_live_run_with_what_was_measured_and_exits_130(tmp_path: P
     assert process.returncode == 130
     assert "interrupted" in rest
     assert "picked" in rest
+
+
+@pytest.mark.slow
+def test_several_seeds_are_a_table_and_what_they_say_together(lbtutor: Program, tmp_path: Path) -> None:
+    (tmp_path / "doomed.toml").write_text(DOOMED)
+    done = lbtutor("lab", "run", "doomed.toml", "--on", "sim", "--seeds", "3", "--seed", "7")
+    assert done.returncode == 1
+    assert [line.split()[0] for line in done.stdout.splitlines()[3:9]] == ["7", "8", "9", "mean", "least", "most"]
+    assert "✕ failed   something fails: 3 failed (seed 7, 8, 9)" in done.stdout
+    assert done.stderr == ""
+
+
+@pytest.mark.slow
+def test_the_document_of_several_seeds_holds_those_of_each(lbtutor: Program) -> None:
+    arguments = ("lab", "run", "power-of-two", "--on", "sim", "--json")
+    done = lbtutor(*arguments, "--seeds", "2", "--seed", "5")
+    document = json.loads(done.stdout)
+    assert document["seeds"] == [5, 6]
+    assert document["runs"] == [json.loads(lbtutor(*arguments, "--seed", seed).stdout) for seed in ("5", "6")]
+    assert done.stderr == ""
+
+
+def watched(arguments: list[str], folder: Path, *, interrupt_at: int) -> tuple[int, str, str]:
+    """Run the program where somebody watches, and interrupt it at that many percent: exit code, output, messages."""
+    ours, theirs = pty.openpty()
+    with subprocess.Popen(
+        [sys.executable, "-m", "lbtutor", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=theirs,
+        encoding="utf-8",
+        env={**os.environ, "PYTHONUTF8": "1", "LBTUTOR_STATE": str(folder / "state")},
+        cwd=folder,
+        start_new_session=True,
+    ) as process:
+        os.close(theirs)
+        seen = ""
+        while chunk := _read(ours):
+            seen += chunk
+            shares = [int(share) for share in re.findall(r"(\d+)%", seen)]
+            if interrupt_at and max(shares, default=0) >= interrupt_at:
+                os.killpg(process.pid, signal.SIGINT)
+                interrupt_at = 0
+        assert process.stdout is not None
+        told = process.stdout.read()
+    os.close(ours)
+    return process.returncode, told, seen
+
+
+def _read(terminal: int) -> str:
+    """What comes next; empty when nobody holds the other end any more."""
+    try:
+        return os.read(terminal, 4096).decode()
+    except OSError:  # how Linux says so
+        return ""
+
+
+@pytest.mark.slow
+def test_ctrl_c_keeps_the_seeds_that_are_done_and_leaves_nobody_working(tmp_path: Path) -> None:
+    (tmp_path / "doomed.toml").write_text(DOOMED.replace("5s", "60s").replace("rate = 20", "rate = 200"))
+    arguments = ["lab", "run", "doomed.toml", "--on", "sim", "--seeds", "60"]
+    code, told, seen = watched(arguments, tmp_path, interrupt_at=8)
+    assert code == 130
+    found = re.search(r"interrupted: (\d+) of 60 seeds", told)
+    assert found is not None, told + seen
+    assert 1 <= int(found[1]) < 60
+    assert len(re.findall(r"^  \d+ .*✕$", told, re.MULTILINE)) == int(found[1])
+    assert "Traceback" not in told + seen
+
+
+@pytest.mark.slow
+def test_ctrl_c_ends_a_comparison(tmp_path: Path) -> None:
+    (tmp_path / "doomed.toml").write_text(DOOMED.replace("5s", "600s").replace("rate = 20", "rate = 200"))
+    arguments = ["lab", "compare", "doomed.toml", "--algorithm", "round_robin", "--algorithm", "random"]
+    code, told, seen = watched(arguments, tmp_path, interrupt_at=5)
+    assert code == 130
+    assert told == ""
+    assert seen.endswith("lbtutor: interrupted\r\n")
+
+
+def test_a_comparison_tells_where_two_algorithms_part_and_why(lbtutor: Program) -> None:
+    done = lbtutor("lab", "compare", "least-connections", "--algorithm", "round_robin", "--algorithm", "random")
+    assert done.returncode == 0
+    assert "they first differ on request" in done.stdout
+    assert "its turn" in done.stdout
+    assert "drew place" in done.stdout
+    assert done.stderr == ""
+
+
+def test_a_comparison_as_json_is_one_document(lbtutor: Program) -> None:
+    arguments = ["round-robin", "--algorithm", "round_robin", "--algorithm", "weighted_round_robin", "--json"]
+    document = json.loads(lbtutor("lab", "compare", *arguments).stdout)
+    assert document["seed"] == 1
+    assert [run["algorithm"] for run in document["runs"]] == ["round_robin", "weighted_round_robin"]
+    assert document["runs"][0]["requests"]["total"] == 599

@@ -7,19 +7,21 @@ import os
 import re
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from http.client import HTTPConnection
+from http.client import HTTPConnection, HTTPResponse
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import IO, Any
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from trustme import CA, KeyType
 
 Program = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -419,6 +421,49 @@ def test_sighup_reads_the_file_again_and_a_mistake_in_it_changes_nothing(
     proxy.told("reloaded front.toml")
     assert json.loads(proxy.get()[1])["origin"] == "b"
     assert proxy.end()[0] == 0
+
+
+@pytest.mark.slow
+def test_a_certificate_renewed_on_disk_is_shown_to_newcomers_while_connections_live_on(
+    origins: tuple[Origin, Origin], start: Callable[..., Running], tmp_path: Path
+) -> None:
+    authority = CA(key_type=KeyType.ECDSA)
+    trusting = ssl.create_default_context()
+    authority.configure_trust(trusting)
+
+    def renew() -> None:
+        """The key first and then the certificate: for a moment they do not fit."""
+        issued = authority.issue_cert("shop.example", key_type=KeyType.ECDSA)
+        issued.private_key_pem.write_to_path(tmp_path / "shop.key")
+        issued.cert_chain_pems[0].write_to_path(tmp_path / "shop.pem")
+
+    renew()
+    door = 'at = "127.0.0.1:0"\ntls = { certificates = [{ cert = "shop.pem", key = "shop.key" }] }'
+    proxy = start(config(origins[0].address).replace('at = "127.0.0.1:0"', door))
+
+    def call() -> ssl.SSLSocket:
+        return trusting.wrap_socket(proxy.connect(), server_hostname="shop.example")
+
+    def ask(client: ssl.SSLSocket) -> tuple[int, str | None]:
+        """Status, and what is said of the connection."""
+        client.sendall(b"GET / HTTP/1.1\r\nHost: shop.example\r\n\r\n")
+        answer = HTTPResponse(client)
+        answer.begin()
+        answer.read()
+        return answer.status, answer.getheader("Connection")
+
+    with call() as old:
+        assert ask(old) == (200, None)
+        renew()
+        proxy.told("reloaded front.toml: listener front has its certificates from new files")
+        with call() as new:
+            assert _serial(new) != _serial(old)
+            assert [ask(client) for client in (new, old, old)] == [(200, None)] * 3
+    assert proxy.end()[0] == 0
+
+
+def _serial(client: ssl.SSLSocket) -> object:
+    return (client.getpeercert() or {})["serialNumber"]
 
 
 @pytest.mark.slow

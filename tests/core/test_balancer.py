@@ -281,6 +281,7 @@ def test_when_the_time_to_drain_is_over_all_that_is_in_flight_there_is_to_be_cut
     assert stage.balancer.take_decided() == [Cut(3, "the time to drain web/a is over")]
     assert stage.told(Drained) == []
     stage.balancer.finish(3, Outcome.failed("cut"), now=6.1)
+    assert [end.because for end in stage.told(Finished)] == ["", "cut off by the end of its drain"]
     assert stage.told(Drained) == [Drained(6.1, "web", "a")]
     assert stage.balancer.next_deadline() is None
 

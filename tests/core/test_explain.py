@@ -73,3 +73,17 @@ def test_without_reasons_the_record_still_holds_the_members() -> None:
     candidates = (Candidate("a", None, None), Candidate("b", None, "draining"), Candidate("c", None, None))
     assert unexplained(pool, pool.available) == Why("", "lowest", "", candidates)
     assert passed_over(pool) == candidates
+
+
+def test_a_record_of_everybody_serves_until_something_else_is_to_be_said() -> None:
+    pool = pool_with(Says())
+    pool.members["b"].draining = False
+    pool.changed()
+    everybody = unexplained(pool, pool.available)
+    assert unexplained(pool, pool.available) is everybody
+    pool.members["a"].grow_to(3)
+    pool.changed()
+    assert unexplained(pool, pool.available).candidates[0].note == "slow start, 30% of weight 1"
+    pool.members["c"].disabled = True
+    pool.changed()
+    assert unexplained(pool, pool.available).candidates[2].excluded == "in maintenance"

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lbtutor.core.paths import decode, doubt, plain
+from lbtutor.core.paths import compared, decode, doubt
 
 
 @pytest.mark.parametrize(
@@ -37,8 +37,7 @@ def test_each_byte_becomes_one_character() -> None:
     assert decode("/a+b") == "/a+b"
 
 
-@given(st.text(st.sampled_from("/.;%2e5cF\\a"), max_size=12))
-def test_what_is_plain_leaves_no_doubt_and_is_as_decoded(path: str) -> None:
-    if plain(path):
-        assert doubt(path) is None
-        assert decode(path) == path
+@given(st.lists(st.sampled_from(["/", "/a", "/.", "..", ";", "%2e", "%5c", "\\", "a", "?"]), max_size=4).map("".join))
+def test_a_path_is_compared_without_its_query_and_decoded_unless_there_is_a_doubt(path: str) -> None:
+    asked = path.partition("?")[0]
+    assert compared(path) == (decode(asked) if doubt(asked) is None else None)

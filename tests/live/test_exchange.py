@@ -269,8 +269,15 @@ def test_the_rest_of_a_body_goes_only_where_the_next_try_goes(
 
 
 def test_the_next_try_waits_its_time(server: Serve, watched: Watched, proxy_plan: ProxyPlan, connect: Connect) -> None:
-    retry = Retry(attempts=2, backoff=Seconds(100))
-    run, watch = watched(proxy_plan(server(hang_up).address, server(always(OK)).address, retry=retry))
+    retry, patient = Retry(attempts=2, backoff=Seconds(100)), Seconds(1e7)
+    plan = proxy_plan(
+        server(hang_up).address,
+        server(always(OK)).address,
+        retry=retry,
+        connect_timeout=patient,  # at the speed to come, seconds are nothing
+        response_timeout=patient,
+    )
+    run, watch = watched(plan)
     peer = connect(run)
     peer.send(PUT + b"Content-Length: 2\r\n\r\nhi")
     watch.until(BackedOff)

@@ -4,8 +4,10 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import pytest
+from msgspec.structs import replace
 
-from lbtutor.core import ListenerConfig, Plan
+from lbtutor.core import ListenerConfig, Plan, Route
+from lbtutor.core.answers import Respond
 from lbtutor.core.events import Arrived
 from lbtutor.live.addresses import Trust
 from lbtutor.live.forwarding import Introduction
@@ -178,6 +180,18 @@ def test_a_request_has_one_name_for_the_backend_and_the_client(
         assert f"X-Request-Id: {name}\r\n".encode() in backend.received
     assert not any(word in backend.received for word in (b"forged",))
     assert "mine" not in names
+
+
+def test_a_request_that_the_balancer_answers_itself_has_a_name_too(
+    start: Start, proxy_plan: ProxyPlan, get: Get
+) -> None:
+    plan = proxy_plan("127.0.0.1:1")
+    routes = (Route("web"), Route(path="/gone", respond=Respond(410, "gone")))
+    run = start(replace(plan, routes=routes))
+    answers = [get(run, path) for path in ("/", "/gone")]
+    assert [status for status, _, _ in answers] == [502, 410]
+    assert len({fields["x-request-id"] for _, fields, _ in answers}) == 2
+    assert get(run, "/a b")[1].get("x-request-id") is None, "what was no request has no name"
 
 
 def test_a_trusted_peer_has_named_the_request_already(

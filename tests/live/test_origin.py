@@ -264,7 +264,7 @@ def test_a_storm_of_faults_leaves_the_machine_well(watched: Watched, lab_plan: L
     assert run.snapshot()[0].backends[0].in_flight == 0
 
 
-def test_a_machine_that_is_told_who_comes_believes_it_and_answers_probes_that_do_not_tell(
+def test_a_machine_that_is_told_who_comes_believes_it_and_answers_probes_that_speak_for_nobody(
     watched: Watched, lab_plan: LabPlan, connect: Connect
 ) -> None:
     door = ListenerConfig("front", mode="tcp", pool="web")

@@ -2,12 +2,13 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import pytest
 
 from lbtutor.core import Disable, Enable, HealthCheck, Plan, Remove, Seconds
 from lbtutor.core.events import HealthChanged, Probed, ProbeSent
+from lbtutor.live.proxy_protocol import header
 from lbtutor.live.run import LiveRun
 
 if TYPE_CHECKING:
@@ -79,6 +80,23 @@ def test_a_probe_that_asks_nothing_passes_when_a_connection_opens(
     assert (probed.ok, probed.because) == (listens, because)
     run.stop()
     assert silent.received == b""
+
+
+@pytest.mark.parametrize("version", ["v1", "v2"])
+def test_a_backend_that_is_told_who_comes_hears_that_a_probe_speaks_for_nobody(
+    server: Serve, watched: Watched, proxy_plan: ProxyPlan, version: Literal["v1", "v2"]
+) -> None:
+    said = header(version, None, None)
+
+    def strict(peer: Peer) -> None:
+        assert peer.read(len(said)) == said
+        peer.read_request()
+        peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+
+    backend = server(strict)
+    _, watch = watched(proxy_plan(backend.address, health=CHECK, send_proxy=version))
+    assert watch.until(Probed).because == "200"
+    assert backend.received.startswith(said + b"GET /up?x=1 HTTP/1.1\r\n")
 
 
 def test_enough_failures_take_a_backend_down_and_enough_passes_bring_it_back(

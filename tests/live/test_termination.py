@@ -453,8 +453,9 @@ def test_a_renewed_certificate_is_shown_to_those_who_come_and_nobody_has_to_leav
     run = start(plan)
     before = call(run, trusting())
     asked(before)
+    assert run.reconfigure(plan) == "nothing is different"
     issue("a.example")
-    run.reconfigure(plan)
+    assert run.reconfigure(plan) == "listener front has its certificates from new files"
     after = call(run, trusting())
     assert serial(after) != serial(before)
     for peer in (after, before, before):

@@ -193,7 +193,7 @@ def test_a_connection_on_which_nobody_speaks_is_closed_when_its_door_has_no_more
 def test_a_connection_with_tls_tells_the_name_that_is_asked_for(make_plan: MakePlan, play: Play) -> None:
     door = ListenerConfig("front", mode="tcp", pool="web", tls=Tls(passthrough=True))
     trace = play(make_plan("a", listener=door, rate=1, lasts=1.5))
-    assert [event.host for event in trace if isinstance(event, Arrived)] == ["localhost"]
+    assert [(event.host, event.sni) for event in trace if isinstance(event, Arrived)] == [("", "localhost")]
 
 
 def test_datagrams_of_one_client_are_a_session_until_it_is_silent(make_plan: MakePlan, play: Play) -> None:

@@ -95,9 +95,9 @@ def test_a_quiet_world_serves_everybody_at_the_load_that_was_offered() -> None:
     tape = play_flow(WORLDS["quiet"]).tape
     assert tape.total("served") == pytest.approx(120 * 5000, rel=1e-3)
     assert tape.utilisation("web")[60] == pytest.approx(0.5)
-    assert tape.latency().mean == pytest.approx(0.005 + 0.001 + 0.00036, rel=0.01)
-    assert tape.quantile(0.5) == pytest.approx(0.001 + 0.005 * 0.693, rel=0.05)
-    assert tape.quantile(0.99) == pytest.approx(0.001 + 0.005 * 4.6, rel=0.1)
+    assert tape.latency().mean == pytest.approx(0.005 + 0.001, rel=0.01)
+    assert tape.quantile(0.5) == pytest.approx(0.001 + 0.005 * 0.693, rel=0.02)
+    assert tape.quantile(0.99) == pytest.approx(0.001 + 0.005 * 4.605, rel=0.03)
 
 
 def test_a_full_service_serves_its_capacity_and_sheds_the_rest() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -21,10 +22,13 @@ def numbers(events: list[Event]) -> list[int]:
 
 @given(
     st.integers(min_value=1, max_value=8),
+    st.integers(min_value=1, max_value=8),
     st.lists(st.tuples(st.booleans(), st.integers(min_value=0, max_value=12)), max_size=20),
 )
-def test_everything_written_is_read_in_order_or_counted_as_missed(size: int, turns: list[tuple[bool, int]]) -> None:
-    feed, written, read = Feed(size), 0, list[Event]()
+def test_everything_written_is_read_in_order_or_counted_as_missed(
+    size: int, pages: int, turns: list[tuple[bool, int]]
+) -> None:
+    feed, written, read = Feed(size, pages), 0, list[Event]()
     for writes, count in turns:
         if writes:
             for _ in range(count):
@@ -54,6 +58,20 @@ def test_a_gap_is_told_where_it_is_at_the_time_of_what_follows() -> None:
     assert feed.drain() == []
 
 
+def test_a_feed_that_is_full_loses_its_oldest_page() -> None:
+    feed = Feed(8, pages=2)
+    for number in range(9):
+        feed.write(event(number))
+    assert feed.drain() == [Missed(4.0, 4), *map(event, range(4, 9))]
+
+
+def test_a_page_is_read_while_it_is_written() -> None:
+    feed = Feed(8, pages=2)
+    for number in range(30):
+        feed.write(event(number))
+        assert feed.drain() == [event(number)]
+
+
 def test_a_reader_may_take_a_part() -> None:
     feed = Feed()
     for number in range(5):
@@ -63,8 +81,9 @@ def test_a_reader_may_take_a_part() -> None:
     assert numbers(feed.drain()) == [2, 3, 4]
 
 
-def test_it_holds_across_threads() -> None:
-    feed, total, read = Feed(64), 20_000, list[Event]()
+@pytest.mark.parametrize("pages", [4, 64])
+def test_it_holds_across_threads(pages: int) -> None:
+    feed, total, read = Feed(64, pages), 20_000, list[Event]()
 
     def write() -> None:
         for number in range(total):

@@ -56,14 +56,15 @@ LEAST = Why("in flight", "lowest", "the one picked longest ago", LOADS)
 ONLY = Why("in flight", "lowest", "", (Candidate("a", None, "down"), Candidate("b", 2, None)))
 
 
-def finished(outcome: Outcome, took: float = 0.412, final: bool = True) -> Finished:
-    return Finished(1.0, 7, 1, "web", "srv-2", outcome.says, outcome.status, took, outcome.ok, final)
+def finished(outcome: Outcome, took: float = 0.412, final: bool = True, because: str = "") -> Finished:
+    return Finished(1.0, 7, 1, "web", "srv-2", outcome.says, outcome.status, took, outcome.ok, final, because)
 
 
 SENTENCES: list[tuple[Event, str]] = [
     (Arrived(0.0, 12, "127.0.1.1", "GET", "a.com", "/x", "front"), "r12 arrives: GET a.com/x from 127.0.1.1"),
     (Picked(0.0, 12, 1, "web", "b", "algorithm", LEAST), "r12 → b: 2 in flight, fewer than a's 5 and c's 8"),
     (Picked(0.0, 12, 1, "web", "b", "only", ONLY), "r12 → b: the only one available (a is down)"),
+    (Arrived(0.0, 12, "127.0.1.1", "TCP", "", "", "front", "a.com"), "r12 arrives: TCP a.com from 127.0.1.1"),
     (
         Rejected(0.0, 3, 503, "no backend is available", "web", (Candidate("a", None, "down"),)),
         "r3 is answered 503 by the balancer: no backend is available (a is down)",
@@ -92,6 +93,10 @@ SENTENCES: list[tuple[Event, str]] = [
         "r7 ← srv-2: connection refused at once; another try follows",
     ),
     (finished(Outcome.failed("timed_out"), 60.0), "r7 ← srv-2: no answer in time after 60 s; the client gets 504"),
+    (
+        finished(Outcome.failed("closed"), because="POST is not idempotent"),
+        "r7 ← srv-2: closed before an answer after 412 ms (POST is not idempotent); the client gets 502",
+    ),
     (
         finished(Outcome.failed("cut", 200)),
         "r7 ← srv-2: broke off in mid-answer after 412 ms; the client has seen a part of it",

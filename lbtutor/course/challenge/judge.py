@@ -25,9 +25,9 @@ from itertools import accumulate
 
 from msgspec import Struct
 
-from lbtutor.core import Request
+from lbtutor.core import HealthCheck, Request
 from lbtutor.core.routing import Router
-from lbtutor.course.challenge.day import CARTS, PEAK_HOURS, PING, QUIET, SOCKETS
+from lbtutor.course.challenge.day import CARTS, INSTANCE, MIX, PEAK, PEAK_HOURS, PING, QUIET, SOCKETS
 from lbtutor.course.challenge.design import SERVICES, Design
 from lbtutor.labs.checks import Verdict
 from lbtutor.sim.tape import Tape
@@ -106,7 +106,7 @@ def _unreached(one: Judged) -> Judged:
 # one function a requirement
 
 
-def _capacity(_design: Design, tape: Tape) -> Judged:
+def _capacity(design: Design, tape: Tape) -> Judged:
     offered, shed = tape.series("offered"), _added_up(tape, "shed", "shed_by_balancer")
     since, until = PEAK_HOURS
     turned, came = sum(shed[since:until]), sum(offered[since:until])
@@ -122,9 +122,23 @@ def _capacity(_design: Design, tape: Tape) -> Judged:
     measured = (
         f"{_count(served)} of {_count(came)} served at the peak, "
         f"{_count(turned)} turned away ({_percent(turned / came)}), {_count(by_balancers)} of them by the balancers"
+        f"{_shortest(design, tape)}"
     )
     held = turned <= SHED_AT_MOST * came and served >= SERVED_AT_LEAST * came
     return _verdict("capacity", "handles 1 000 000 requests a second", held, measured, broken)
+
+
+def _shortest(design: Design, tape: Tape) -> str:
+    """Which service, and whether the balancers, had least of what the peak took; nothing when all had enough."""
+    since, until = PEAK_HOURS
+    short = []
+    for name in SERVICES:
+        needed = PEAK * MIX[name] / INSTANCE
+        least = min(tape.series("up", name)[since:until])
+        short += [(least / needed, f"; {name} had {least:g} instances up where {needed:g} are busy all the time")]
+    left = (design.balancers.count - 1) * design.balancers.capacity
+    short += [(left / PEAK, f"; without the dead one, the balancers can take {_count(left)} a second")]
+    return "".join(text for share, text in short if share < 1)
 
 
 def _routing(design: Design) -> Judged:
@@ -136,10 +150,10 @@ def _routing(design: Design) -> Judged:
 def _wrong_ways(design: Design) -> Iterator[str]:
     """Paths that go elsewhere than the chapter wants, told in words; asked of the real router."""
     router = Router(design.route)
-    wanted: dict[str, str] = {"/": "", "/admin": "", "/api": ""}
+    wanted: dict[str, str] = {}
     for name in SERVICES:
         wanted |= {f"/api/{name}": name, f"/api/{name}/123": name, f"/api/{name}/123?full=1": name}
-        wanted[f"/api/{name}x"] = ""
+    wanted |= dict.fromkeys(("/", "/admin", "/api", *(f"/api/{name}x" for name in SERVICES)), "")
     for path, pool in wanted.items():
         request = Request(id=1, at=0.0, client="192.0.2.1", method="GET", host="shop.example", path=path, headers={})
         rule = router.match(request)
@@ -172,7 +186,7 @@ _EVEN_SAYS = "traffic is even over the instances of a service"
 _HASHES = {"ip_hash", "consistent_hash"}
 
 
-def _failures(_design: Design, tape: Tape) -> Judged:
+def _failures(design: Design, tape: Tape) -> Judged:
     offered = tape.total("offered")
     failed = _added_up(tape, "failed_before", "failed_after")
     at_balancers = [
@@ -187,11 +201,27 @@ def _failures(_design: Design, tape: Tape) -> Judged:
     measured = (
         f"{_count(tape.total('failed_before'))} customers met an error before anybody knew, "
         f"{_count(tape.total('failed_after'))} after; {_count(sum(at_instances))} of them at dead or late instances "
-        f"(allowed: {_count(allowed)}); the dead balancer's clients took {recovery} s to be served again"
+        f"(allowed: {_count(allowed)}); the dead balancer's clients took {recovery} s to be served again; "
+        f"{_slowest_check(design)}"
     )
     held = used_up is None and slow is None
     broken = _first(second for second in sorted(one for one in (used_up, slow) if one is not None))
     return _verdict("failures", "failures are handled by themselves", held, measured, broken)
+
+
+def _slowest_check(design: Design) -> str:
+    """How long the slowest of the pools' health checks takes to notice: from the best moment to the worst."""
+    checks = {name: pool.health for name, pool in design.pool.items()}
+    unchecked = [name for name in SERVICES if checks[name] is None]
+    if unchecked:
+        return f"no health check ever notices a dead instance of {', '.join(unchecked)}"
+    name, check = max(((name, check) for name, check in checks.items() if check), key=lambda one: _noticed(one[1])[1])
+    soonest, latest = _noticed(check)
+    return f"a health check notices a hung instance after {soonest:g} to {latest:g} s ({name})"
+
+
+def _noticed(check: HealthCheck) -> tuple[float, float]:
+    return (check.fall - 1) * check.interval + check.timeout, check.fall * check.interval + check.timeout
 
 
 def _carts(_design: Design, tape: Tape) -> Judged:

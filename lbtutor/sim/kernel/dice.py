@@ -11,9 +11,8 @@ from __future__ import annotations
 
 from hashlib import blake2b
 from math import cos, exp, log, pi, sqrt
-from typing import Any
 
-from lbtutor.sim.kernel.compiled import compiled, words
+from lbtutor.sim.kernel.compiled import Array, compiled, words
 
 TRAFFIC, CHOICE, SOCKET, NAMES = range(4)
 """The streams: what customers want, what balancers draw, when WebSockets open and close, when names are looked up."""
@@ -21,7 +20,7 @@ TRAFFIC, CHOICE, SOCKET, NAMES = range(4)
 EXPONENTIAL, CONSTANT, LOGNORMAL = range(3)
 
 
-def new_dice(seed: int) -> Any:
+def new_dice(seed: int) -> Array:
     """The state of all streams for a seed."""
     return words(
         int.from_bytes(blake2b(f"{seed}/kernel/{stream}".encode(), digest_size=8).digest(), "big")
@@ -30,7 +29,7 @@ def new_dice(seed: int) -> Any:
 
 
 @compiled
-def uniform(dice: Any, stream: int) -> float:
+def uniform(dice: Array, stream: int) -> float:
     """From 0 up to 1, with 53 bits."""
     z = (dice[stream] + 0x9E3779B97F4A7C15) & 0xFFFFFFFFFFFFFFFF
     dice[stream] = z
@@ -40,13 +39,13 @@ def uniform(dice: Any, stream: int) -> float:
 
 
 @compiled
-def exponential(dice: Any, stream: int) -> float:
+def exponential(dice: Array, stream: int) -> float:
     """With mean 1."""
     return -log(1.0 - uniform(dice, stream))
 
 
 @compiled
-def work(dice: Any, stream: int, shape: int, mean: float, mu: float, sigma: float) -> float:
+def work(dice: Array, stream: int, shape: int, mean: float, mu: float, sigma: float) -> float:
     """How long a request keeps a slot busy; `mu` and `sigma` are those of a lognormal's logarithm."""
     if shape == EXPONENTIAL:
         return mean * exponential(dice, stream)

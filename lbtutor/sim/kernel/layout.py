@@ -11,8 +11,9 @@ The size is that of the world and of what is in flight at once, never of how man
 from __future__ import annotations
 
 from math import ceil, inf, log
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+from lbtutor.sim.kernel.compiled import Array
 from lbtutor.sim.tape import AT_BALANCERS, COUNTS, TIMES
 from lbtutor.sim.world import KERNEL_ALGORITHMS
 from lbtutor.trace.histogram import LOG_GROWTH
@@ -41,24 +42,25 @@ FREE, RUNNING, WAITING, HELD, BACKING_OFF, VOID = range(6)
 INSTANCE_ROW = 10
 DOWN, RUNS, HANGS = range(3)
 """What column UP says."""
+JOINS, DRAINS, LEFT = range(3)
+"""What the operator says of one."""
 
-# what a balancer knows of an instance
+# what a balancer knows of an instance; what each request touches lies together
 (
     IN_FLIGHT,
-    BELIEVED,
-    STREAK,
-    EJECTED,
-    TIMES_EJECTED,
-    IN_A_ROW,
-    FAILURES,
     OFFERED,
+    LAST_PICK,
+    EJECTED,
+    FAILURES,
+    BELIEVED,
+    SEEN,
     KNOWN,
+    STREAK,
+    TIMES_EJECTED,
     STEP,
     SOCKETS,
-    SEEN,
-    LAST_PICK,
-) = range(13)
-VIEW = 13
+) = range(12)
+VIEW = 16
 (
     NEXT_PROBE,
     PROBE_ENDS,
@@ -159,7 +161,9 @@ BALANCER_TIMES = 2
     Z_DNS_RISE,
     Z_DNS_FALL,
     Z_USED,
-) = range(14)
+    Z_MOST_FAILS,
+) = range(15)
+N_WHOLE = 15
 (
     Z_NOW,
     Z_NEXT_ARRIVAL,
@@ -172,8 +176,8 @@ BALANCER_TIMES = 2
     Z_B_ADDS,
     Z_TTL,
     Z_DNS_INTERVAL,
-    Z_DNS_PROBE_TIMEOUT,
-) = range(12)
+) = range(11)
+N_WHOLE_TIMES = 11
 
 (
     N_OFFERED,
@@ -213,41 +217,47 @@ MOST_GLOBAL = 1 << 20
 
 NEVER = inf
 
+# where the sections begin, those of whole numbers in `n` and those of floats in `x`; what grows is last
+(
+    AT_BUCKET,
+    AT_INSTANCE,
+    AT_BELIEF,
+    AT_KEYS,
+    AT_OFFERED,
+    AT_REST,
+    AT_GROUP,
+    AT_FLEET,
+    AT_BALANCER,
+    AT_CLIENT_AT,
+    AT_CLIENT_HASH,
+    AT_RING_OWNER,
+    AT_RING_START,
+    AT_CART_HOME,
+    AT_COUNT,
+    AT_TOLD,
+    AT_PICKED,
+    AT_LATENCY,
+    AT_REQUEST,
+    AT_SLOW,
+    AT_BELIEF_TIMES,
+    AT_ENDS,
+    AT_REST_ENDS,
+    AT_FAILED_AT,
+    AT_FLEET_TIMES,
+    AT_BALANCER_TIMES,
+    AT_CLIENT_UNTIL,
+    AT_CART_TIMES,
+    AT_SPENT,
+    AT_WEIGHTS,
+    AT_TIMES,
+) = range(N_WHOLE, N_WHOLE + 31)
+INT_SECTIONS = 19
+FLOAT_SECTIONS = 12
+
 
 class Memory(NamedTuple):
-    """All arrays. They are changed in place; only `request`, `times` grow, and then the tuple is a new one."""
+    """All that there is, in three arrays, changed in place: whole numbers, floats, and the state of the dice."""
 
-    request: Any
-    times: Any
-    bucket: Any
-    instance: Any
-    slow: Any
-    belief: Any
-    belief_times: Any
-    keys: Any
-    offered: Any
-    ends: Any
-    rest: Any
-    rest_ends: Any
-    failed_at: Any
-    group: Any
-    fleet: Any
-    fleet_times: Any
-    balancer: Any
-    balancer_times: Any
-    client_at: Any
-    client_until: Any
-    client_hash: Any
-    ring_owner: Any
-    ring_start: Any
-    cart_home: Any
-    cart_times: Any
-    z: Any
-    zt: Any
-    dice: Any
-    count: Any
-    spent: Any
-    at_balancer: Any
-    picked: Any
-    latency: Any
-    weights: Any
+    n: Array
+    x: Array
+    dice: Array

@@ -7,13 +7,12 @@ from __future__ import annotations
 from bisect import bisect_left
 from itertools import accumulate
 from math import log, sqrt
-from typing import Any
 
 from lbtutor.core.algorithms.consistent import ring_points, stable_hash
 from lbtutor.core.algorithms.hashing import address_hash
 from lbtutor.core.errors import ConfigError
 from lbtutor.core.health import HealthCheck
-from lbtutor.sim.kernel.compiled import floats, ints, longer
+from lbtutor.sim.kernel.compiled import Array, floats, ints, longer
 from lbtutor.sim.kernel.dice import CONSTANT, EXPONENTIAL, LOGNORMAL, TRAFFIC, exponential, new_dice, uniform
 from lbtutor.sim.kernel.layout import *
 from lbtutor.sim.world import KERNEL_ALGORITHMS, Fleet, World
@@ -38,59 +37,75 @@ def new_memory(world: World) -> Memory:
     points, starts, spans = _rings(world, firsts)
     addresses = [client_address(client) for client in range(world.load.clients)]
     fails = max((fleet.passive.fails for fleet in world.fleets if fleet.passive), default=1)
-    memory = Memory(
-        request=ints([]),
-        times=floats([]),
-        bucket=ints([-1] * buckets),
-        instance=ints(_instance_rows(world)),
-        slow=floats([1.0] * instances),
-        belief=ints([0] * (views * VIEW)),
-        belief_times=floats([NEVER] * (views * VIEW_TIMES)),
-        keys=ints([NOT_OFFERED] * views),
-        offered=ints([0] * views),
-        ends=floats([0.0] * views),
-        rest=ints([0] * max(fleet.room for fleet in world.fleets)),
-        rest_ends=floats([0.0] * max(fleet.room for fleet in world.fleets)),
-        failed_at=floats([-NEVER] * (views * fails)),
-        group=ints([0] * (balancers * fleets * GROUP)),
-        fleet=ints(_fleet_rows(world, firsts, carts, spans)),
-        fleet_times=floats(_fleet_times(world)),
-        balancer=ints([1, HEALTHY, 0] * balancers),
-        balancer_times=floats(_balancer_times(world)),
-        client_at=ints([-1] * world.load.clients),
-        client_until=floats([-NEVER] * world.load.clients),
-        client_hash=ints(map(address_hash, addresses)),
-        ring_owner=ints(points),
-        ring_start=ints(starts),
-        cart_home=ints([-1] * sum(carts)),
-        cart_times=floats(_cart_times(world, dice)),
-        z=ints(_whole(world, instances, buckets)),
-        zt=floats(_whole_times(world, width)),
-        dice=dice,
-        count=ints([0] * (fleets * N_COUNTS)),
-        spent=floats([0.0] * (fleets * N_TIMES)),
-        at_balancer=ints([0] * (balancers * N_AT)),
-        picked=ints([0] * instances),
-        latency=ints([0] * (fleets * BUCKETS)),
-        weights=floats(fleet.weight(i) for fleet in world.fleets for i in range(fleet.room)),
-    )
+    whole = {
+        AT_BUCKET: [-1] * buckets,
+        AT_INSTANCE: _instance_rows(world),
+        AT_BELIEF: [0] * (views * VIEW),
+        AT_KEYS: [NOT_OFFERED] * views,
+        AT_OFFERED: [0] * views,
+        AT_REST: [0] * max(fleet.room for fleet in world.fleets),
+        AT_GROUP: [0] * (balancers * fleets * GROUP),
+        AT_FLEET: _fleet_rows(world, firsts, carts, spans),
+        AT_BALANCER: [1, HEALTHY, 0] * balancers,
+        AT_CLIENT_AT: [-1] * world.load.clients,
+        AT_CLIENT_HASH: list(map(address_hash, addresses)),
+        AT_RING_OWNER: points,
+        AT_RING_START: starts,
+        AT_CART_HOME: [-1] * sum(carts),
+        AT_COUNT: [0] * (fleets * N_COUNTS),
+        AT_TOLD: [0] * (balancers * N_AT),
+        AT_PICKED: [0] * instances,
+        AT_LATENCY: [0] * (fleets * BUCKETS),
+        AT_REQUEST: [],
+    }
+    real = {
+        AT_SLOW: [1.0] * instances,
+        AT_BELIEF_TIMES: [NEVER] * (views * VIEW_TIMES),
+        AT_ENDS: [0.0] * views,
+        AT_REST_ENDS: [0.0] * max(fleet.room for fleet in world.fleets),
+        AT_FAILED_AT: [-NEVER] * (views * fails),
+        AT_FLEET_TIMES: _fleet_times(world),
+        AT_BALANCER_TIMES: _balancer_times(world),
+        AT_CLIENT_UNTIL: [-NEVER] * world.load.clients,
+        AT_CART_TIMES: _cart_times(world, dice),
+        AT_SPENT: [0.0] * (fleets * N_TIMES),
+        AT_WEIGHTS: [fleet.weight(i) for fleet in world.fleets for i in range(fleet.room)],
+        AT_TIMES: [],
+    }
+    memory = _laid_out(_whole(world, instances, buckets, fails), _whole_times(world, width), whole, real, dice)
     _first_views(world, memory, firsts)
-    memory.zt[Z_LEFT] = 1.0 if world.load.arrivals == "steady" else exponential(dice, TRAFFIC)
+    memory.x[Z_LEFT] = 1.0 if world.load.arrivals == "steady" else exponential(dice, TRAFFIC)
     return grown(memory, 4096)
 
 
 def grown(memory: Memory, more: int) -> Memory:
     """The same with room for `more` requests at once."""
-    had = memory.z[Z_USED]
+    had = memory.n[Z_USED]
     links = [0] * (more * REQUEST)
     for index in range(more):
-        links[index * REQUEST + NEXT] = had + index + 1 if index + 1 < more else memory.z[Z_FREE]
-    memory.z[Z_FREE] = had
-    memory.z[Z_FREE_COUNT] += more
-    memory.z[Z_USED] += more
-    return memory._replace(
-        request=longer(memory.request, links), times=longer(memory.times, [0.0] * (more * REQUEST_TIMES))
-    )
+        links[index * REQUEST + NEXT] = had + index + 1 if index + 1 < more else memory.n[Z_FREE]
+    memory.n[Z_FREE] = had
+    memory.n[Z_FREE_COUNT] += more
+    memory.n[Z_USED] += more
+    return memory._replace(n=longer(memory.n, links), x=longer(memory.x, [0.0] * (more * REQUEST_TIMES)))
+
+
+def _laid_out(
+    whole: list[int],
+    whole_times: list[float],
+    ints_of: dict[int, list[int]],
+    floats_of: dict[int, list[float]],
+    dice: Array,
+) -> Memory:
+    """One section after another, and where each begins."""
+    n, x = [*whole, *[0] * (INT_SECTIONS + FLOAT_SECTIONS)], list(whole_times)
+    for at, values in ints_of.items():
+        n[at] = len(n)
+        n += values
+    for at, reals in floats_of.items():
+        n[at] = len(x)
+        x += reals
+    return Memory(ints(n), floats(x), dice)
 
 
 def client_address(client: int) -> str:
@@ -188,9 +203,10 @@ def _balancer_times(world: World) -> list[float]:
     return [value for b in range(count) for value in (0.0, NEVER if check is None else check.interval * b / count)]
 
 
-def _whole(world: World, instances: int, buckets: int) -> list[int]:
-    row = [0] * 14
+def _whole(world: World, instances: int, buckets: int, fails: int) -> list[int]:
+    row = [0] * N_WHOLE
     row[Z_FLEETS], row[Z_BALANCERS], row[Z_INSTANCES] = len(world.fleets), world.balancers.count, instances
+    row[Z_MOST_FAILS] = fails
     row[Z_FREE], row[Z_MASK], row[Z_CLIENTS] = -1, buckets - 1, world.load.clients
     row[Z_STEADY] = world.load.arrivals == "steady"
     check = world.balancers.dns.health
@@ -201,15 +217,15 @@ def _whole(world: World, instances: int, buckets: int) -> list[int]:
 
 def _whole_times(world: World, width: float) -> list[float]:
     balancers, check = world.balancers, world.balancers.dns.health or HealthCheck()
-    row = [0.0] * 12
+    row = [0.0] * N_WHOLE_TIMES
     row[Z_NEXT_ARRIVAL] = row[Z_SOCKET] = NEVER
     row[Z_PER_WIDTH] = 1.0 / width
     row[Z_B_COST], row[Z_B_QUEUE], row[Z_B_ADDS] = 1.0 / balancers.capacity, balancers.queue, balancers.adds
-    row[Z_TTL], row[Z_DNS_INTERVAL], row[Z_DNS_PROBE_TIMEOUT] = balancers.dns.ttl, check.interval, check.timeout
+    row[Z_TTL], row[Z_DNS_INTERVAL] = balancers.dns.ttl, check.interval
     return row
 
 
-def _cart_times(world: World, dice: Any) -> list[float]:
+def _cart_times(world: World, dice: Array) -> list[float]:
     """When each cart ends, spread evenly over a cart's life, and when it was last used."""
     return [
         value
@@ -224,7 +240,7 @@ def _first_views(world: World, memory: Memory, firsts: list[int]) -> None:
     balancers, instances = world.balancers.count, firsts[-1]
     for b in range(balancers):
         for number, fleet in enumerate(world.fleets):
-            memory.group[(b * len(world.fleets) + number) * GROUP + SAVED] = 3 * MILLION
+            memory.n[memory.n[AT_GROUP] + (b * len(world.fleets) + number) * GROUP + SAVED] = 3 * MILLION
             for i in range(fleet.room):
                 row = b * instances + firsts[number] + i
                 _first_view(memory, row, fleet, i, b / balancers)
@@ -232,18 +248,19 @@ def _first_views(world: World, memory: Memory, firsts: list[int]) -> None:
 
 def _first_view(memory: Memory, row: int, fleet: Fleet, i: int, turn: float) -> None:
     """Probes of one pool take turns within the interval, and the balancers within a turn."""
-    view, times = row * VIEW, row * VIEW_TIMES
+    view = memory.n[AT_BELIEF] + row * VIEW
+    times = memory.n[AT_BELIEF_TIMES] + row * VIEW_TIMES
     check = fleet.health
-    memory.belief[view + BELIEVED] = UNCHECKED if check is not None and check.initial == "unchecked" else HEALTHY
-    memory.belief[view + STEP] = 10
+    memory.n[view + BELIEVED] = UNCHECKED if check is not None and check.initial == "unchecked" else HEALTHY
+    memory.n[view + STEP] = 10
     if check is not None and i < fleet.instances:
-        memory.belief_times[times + NEXT_PROBE] = check.interval * (i + turn) / fleet.instances
-    memory.belief_times[times + READMITTED_AT] = 0.0
-    memory.belief_times[times + SINCE] = 0.0
-    memory.belief_times[times + LATENCY] = memory.belief_times[times + LATENCY_AT] = -1.0
-    memory.belief_times[times + ASKED_AT] = -NEVER
-    memory.belief_times[times + WEIGHT] = fleet.weight(i)
-    memory.belief_times[times + PURSE] = 0.0
+        memory.x[times + NEXT_PROBE] = check.interval * (i + turn) / fleet.instances
+    memory.x[times + READMITTED_AT] = 0.0
+    memory.x[times + SINCE] = 0.0
+    memory.x[times + LATENCY] = memory.x[times + LATENCY_AT] = -1.0
+    memory.x[times + ASKED_AT] = -NEVER
+    memory.x[times + WEIGHT] = fleet.weight(i)
+    memory.x[times + PURSE] = 0.0
 
 
 def _rings(world: World, firsts: list[int]) -> tuple[list[int], list[int], list[tuple[int, int, int]]]:

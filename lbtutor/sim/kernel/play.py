@@ -4,6 +4,8 @@ The engine runs from one moment to the next at which Python has something to say
 corner of the rate, an instance that an autoscaler wants more or less of. Between them it runs by itself.
 """
 
+# ruff: noqa: F403, F405 - the columns of the memory are this module's vocabulary
+
 from __future__ import annotations
 
 import os
@@ -15,38 +17,9 @@ from math import ceil
 
 from lbtutor.core.scaling import Autoscaler
 from lbtutor.sim.kernel import engine
-from lbtutor.sim.kernel.layout import (
-    A_CLIENTS,
-    BELIEVED,
-    BUCKETS,
-    BUSY,
-    DOWN,
-    DRAINING,
-    FIRST,
-    FLEET_ROW,
-    GROUP,
-    HANGS,
-    HEALTHY,
-    HERE,
-    HOW_MANY,
-    INSTANCE_ROW,
-    LOWEST_BUCKET,
-    MEMBER,
-    N_AT,
-    N_COUNTS,
-    N_TIMES,
-    ROOM,
-    RUNNING_NOW,
-    RUNS,
-    SOCKETS_OPEN,
-    UP,
-    VIEW,
-    Z_CONTROL,
-    Z_FREE_COUNT,
-    Z_NOW,
-    Z_USED,
-)
+from lbtutor.sim.kernel.layout import *
 from lbtutor.sim.kernel.memory import grown, new_memory
+from lbtutor.sim.kernel.rows import belief_at, count_at, fleet_at, group_at, instance_at, spent_at, told_at
 from lbtutor.sim.tape import AT_BALANCERS, COUNTS, TIMES, Tape
 from lbtutor.sim.world import Stroke, World
 
@@ -61,7 +34,7 @@ class Player:
         self.world = world
         self.tape = Tape({fleet.name: fleet.room for fleet in world.fleets}, world.balancers.count)
         self._m = new_memory(world)
-        self._firsts = [int(self._m.fleet[f * FLEET_ROW + FIRST]) for f in range(len(world.fleets))]
+        self._firsts = [int(self._m.n[fleet_at(self._m, f) + FIRST]) for f in range(len(world.fleets))]
         self._order = count()
         self._strokes: list[tuple[float, int, Stroke]] = []
         self._scalers = [
@@ -69,6 +42,7 @@ class Player:
             for fleet in world.fleets
         ]
         self._coming: list[set[int]] = [set() for _ in world.fleets]
+        self._going: list[set[int]] = [set() for _ in world.fleets]
         for stroke in world.timeline():
             self._expect(stroke)
         self._begin()
@@ -84,12 +58,12 @@ class Player:
     @property
     def most_at_once(self) -> int:
         """Requests that the memory has had to make room for."""
-        return int(self._m.z[Z_USED])
+        return int(self._m.n[Z_USED])
 
     def _begin(self) -> None:
         m = self._m
         engine.list_all(m, 0.0)
-        m.zt[Z_CONTROL] = 0.0
+        m.x[Z_CONTROL] = 0.0
         for f, fleet in enumerate(self.world.fleets):
             open_now = 0 if fleet.sockets is None else fleet.sockets.open
             pairs = self.world.balancers.count * fleet.instances
@@ -117,11 +91,11 @@ class Player:
     def _advance(self, until: float) -> None:
         """In pieces in which the rate is a straight line."""
         load = self.world.load
-        now = float(self._m.zt[Z_NOW])
+        now = float(self._m.x[Z_NOW])
         for corner in [*(at for at, _ in load.rate if now < at < until), until]:
             ended = False
             while not ended:
-                now = float(self._m.zt[Z_NOW])
+                now = float(self._m.x[Z_NOW])
                 if corner <= now:
                     break
                 slope = 0.0 if len(load.rate) == 1 else (load.at(corner) - load.at(now)) / (corner - now)
@@ -130,9 +104,9 @@ class Player:
                     self._make_room(1)
 
     def _make_room(self, for_more: int) -> None:
-        free = int(self._m.z[Z_FREE_COUNT])
+        free = int(self._m.n[Z_FREE_COUNT])
         if free < for_more:
-            self._m = grown(self._m, max(for_more - free, int(self._m.z[Z_USED])))
+            self._m = grown(self._m, max(for_more - free, int(self._m.n[Z_USED])))
 
     # mishaps
 
@@ -144,27 +118,28 @@ class Player:
             engine.strike_balancer(self._m, stroke.machine, stroke.kind == "heal", now)
             return
         g = self._firsts[stroke.fleet] + stroke.machine
-        row = g * INSTANCE_ROW
-        if stroke.kind == "start":
-            self._start(stroke.fleet, stroke.machine, g, now)
-        if not self._m.instance[row + MEMBER]:
+        row = instance_at(self._m, g)
+        if not self._m.n[row + MEMBER] and stroke.machine not in self._coming[stroke.fleet]:
             return
-        self._make_room(int(self._m.instance[row + HERE]))
-        if stroke.kind == "drain":
-            engine.tell(self._m, g, True, True, False, now)
+        self._make_room(int(self._m.n[row + HERE]))
+        if stroke.kind == "start":
+            self._coming[stroke.fleet].discard(stroke.machine)
+            engine.strike(self._m, g, RUNS, 1.0, now)
+            engine.tell(self._m, g, JOINS, now)
+        elif stroke.kind == "drain":
+            engine.tell(self._m, g, DRAINS, now)
         elif stroke.kind == "stop":
             engine.strike(self._m, g, DOWN, 1.0, now)
-        elif stroke.kind != "start" and not self._m.instance[row + DRAINING]:
+            self._see_off(stroke.fleet, stroke.machine, g, now)
+        elif self._m.n[row + MEMBER] and not self._m.n[row + DRAINING]:
             state = {"crash": DOWN, "hang": HANGS}.get(stroke.kind, RUNS)
             engine.strike(self._m, g, state, stroke.amount if stroke.kind == "slow" else 1.0, now)
 
-    def _start(self, fleet: int, machine: int, g: int, now: float) -> None:
-        """It is away or new: it joins as one that nobody knows."""
-        row = g * INSTANCE_ROW
-        self._coming[fleet].discard(machine)
-        self._make_room(int(self._m.instance[row + HERE]))
-        engine.strike(self._m, g, RUNS, 1.0, now)
-        engine.tell(self._m, g, True, False, True, now)
+    def _see_off(self, fleet: int, machine: int, g: int, now: float) -> None:
+        """One that the autoscaler does not want leaves; one that is deployed comes back."""
+        if machine in self._going[fleet]:
+            self._going[fleet].discard(machine)
+            engine.tell(self._m, g, LEFT, now)
 
     # autoscaling
 
@@ -189,12 +164,12 @@ class Player:
         return [
             i
             for i in range(room)
-            if self._m.instance[(first + i) * INSTANCE_ROW + MEMBER]
-            and not self._m.instance[(first + i) * INSTANCE_ROW + DRAINING]
+            if self._m.n[instance_at(self._m, first + i) + MEMBER]
+            and not self._m.n[instance_at(self._m, first + i) + DRAINING]
         ]
 
     def _state(self, f: int, i: int) -> int:
-        return int(self._m.instance[(self._firsts[f] + i) * INSTANCE_ROW + UP])
+        return int(self._m.n[instance_at(self._m, self._firsts[f] + i) + UP])
 
     def _replace_dead(self, f: int, members: list[int], now: float, warm_up: float) -> None:
         """Who has failed every balancer's probes is replaced by a fresh machine in its place."""
@@ -207,19 +182,21 @@ class Player:
     def _believed_anywhere(self, g: int) -> bool:
         instances = sum(fleet.room for fleet in self.world.fleets)
         return any(
-            self._m.belief[(b * instances + g) * VIEW + BELIEVED] == HEALTHY for b in range(self.world.balancers.count)
+            self._m.n[belief_at(self._m, b * instances + g) + BELIEVED] == HEALTHY
+            for b in range(self.world.balancers.count)
         )
 
     def _launch(self, f: int, at: float) -> None:
         first, room = self._firsts[f], self.world.fleets[f].room
         for i in range(room):
-            if not self._m.instance[(first + i) * INSTANCE_ROW + MEMBER] and i not in self._coming[f]:
+            if not self._m.n[instance_at(self._m, first + i) + MEMBER] and i not in self._coming[f]:
                 self._coming[f].add(i)
                 self._expect(Stroke(at, "start", f, i))
                 return
 
     def _dismiss(self, f: int, i: int, now: float) -> None:
         """It drains, and is gone when its time is over."""
+        self._going[f].add(i)
         self._strike(Stroke(now, "drain", f, i), now)
         self._expect(Stroke(now + DRAIN_BEFORE_LEAVING, "stop", f, i))
 
@@ -227,46 +204,51 @@ class Player:
 
     def _write(self) -> None:
         m, fleets, balancers = self._m, range(len(self.world.fleets)), range(self.world.balancers.count)
-        engine.count_busy(m, float(m.zt[Z_NOW]))
-        counts = {name: [int(m.count[f * N_COUNTS + at]) for f in fleets] for at, name in enumerate(COUNTS)}
+        engine.count_busy(m, float(m.x[Z_NOW]))
+        counts = {name: [int(m.n[count_at(m, f) + at]) for f in fleets] for at, name in enumerate(COUNTS)}
         gauges = self._gauges()
-        times = {name: [float(m.spent[f * N_TIMES + at]) for f in fleets] for at, name in enumerate(TIMES)}
-        told = {name: [int(m.at_balancer[b * N_AT + at]) for b in balancers] for at, name in enumerate(AT_BALANCERS)}
+        times = {name: [float(m.x[spent_at(m, f) + at]) for f in fleets] for at, name in enumerate(TIMES)}
+        told = {name: [int(m.n[told_at(m, b) + at]) for b in balancers] for at, name in enumerate(AT_BALANCERS)}
         latency = [
-            {LOWEST_BUCKET + at: int(number) for at, number in enumerate(_row(m.latency, f, BUCKETS)) if number}
+            {LOWEST_BUCKET + at: int(number) for at, number in enumerate(_part(m, AT_LATENCY, BUCKETS, f)) if number}
             for f in fleets
         ]
-        self.tape.add_second({**counts, **gauges}, times, told, [int(number) for number in m.picked], latency)
+        self.tape.add_second(
+            {**counts, **gauges}, times, told, _part(m, AT_PICKED, sum(self.tape.fleets.values())), latency
+        )
         self._count_anew()
 
     def _gauges(self) -> dict[str, list[int]]:
         m, fleets = self._m, list(enumerate(self.world.fleets))
         members = [
-            [row for i in range(fleet.room) if m.instance[(row := (self._firsts[f] + i) * INSTANCE_ROW) + MEMBER]]
+            [row for i in range(fleet.room) if m.n[(row := instance_at(m, self._firsts[f] + i)) + MEMBER]]
             for f, fleet in fleets
         ]
-        up = [sum(int(m.instance[row + UP]) == RUNS for row in rows) for rows in members]
+        up = [sum(int(m.n[row + UP]) == RUNS for row in rows) for rows in members]
         return {
             "instances": [len(rows) for rows in members],
             "up": up,
             "offered_to": [
-                sum(int(m.group[(b * len(fleets) + f) * GROUP + HOW_MANY]) for b in range(self.world.balancers.count))
+                sum(int(m.n[group_at(m, b, f) + HOW_MANY]) for b in range(self.world.balancers.count))
                 for f, _ in fleets
             ],
             "slots": [up[f] * fleet.slots for f, fleet in fleets],
-            "in_flight": [int(m.fleet[f * FLEET_ROW + RUNNING_NOW]) for f, _ in fleets],
-            "sockets": [int(m.fleet[f * FLEET_ROW + SOCKETS_OPEN]) for f, _ in fleets],
+            "in_flight": [int(m.n[fleet_at(m, f) + RUNNING_NOW]) for f, _ in fleets],
+            "sockets": [int(m.n[fleet_at(m, f) + SOCKETS_OPEN]) for f, _ in fleets],
         }
 
     def _count_anew(self) -> None:
         """Counts begin at 0 with each second; the clients of a balancer are a gauge and stay."""
         m = self._m
-        for array in (m.count, m.spent, m.picked, m.latency):
-            array[:] = [0] * len(array)
+        fleets = len(self.world.fleets)
+        widths = {AT_COUNT: fleets * N_COUNTS, AT_LATENCY: fleets * BUCKETS, AT_PICKED: sum(self.tape.fleets.values())}
+        for at, width in widths.items():
+            m.n[m.n[at] : m.n[at] + width] = [0] * width
+        m.x[m.n[AT_SPENT] : m.n[AT_SPENT] + fleets * N_TIMES] = [0.0] * (fleets * N_TIMES)
         for b in range(self.world.balancers.count):
             for at in range(N_AT):
                 if at != A_CLIENTS:
-                    m.at_balancer[b * N_AT + at] = 0
+                    m.n[told_at(m, b) + at] = 0
 
 
 def play(world: World, progress: Callable[[int, int], None] | None = None) -> Tape:
@@ -310,5 +292,7 @@ def _leave_ctrl_c() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def _row(array: list[int], row: int, width: int) -> list[int]:
-    return array[row * width : (row + 1) * width]
+def _part(m: Memory, section: int, width: int, row: int = 0) -> list[int]:
+    """One row of a section, of that width."""
+    first = m.n[section] + row * width
+    return [int(number) for number in m.n[first : first + width]]

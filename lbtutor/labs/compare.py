@@ -1,0 +1,151 @@
+"""Two algorithms on one seed: the first request on which they differ, why each chose as it did, and what came of it.
+
+Until that request both runs are the same to the last event, because the same clients come at the same times to machines
+with the same dice; so whatever differs later follows from choices, and the first of these can be looked at closely.
+
+    comparison = compare(scenario, ("round_robin", "least_connections"))
+    comparison.differs, comparison.as_dict()
+
+Each run is played twice: once to its end for the numbers, and once up to that request with the record of every choice,
+which would be dear to make for all of them.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Sequence
+from contextlib import suppress
+from itertools import zip_longest
+from typing import Any
+
+from msgspec import Struct
+
+from lbtutor.core import Event, Plan
+from lbtutor.core.events import EVERYTHING, Ended, Picked, Why
+from lbtutor.labs.processes import Tell
+from lbtutor.labs.run import told_shares
+from lbtutor.labs.scenario import Scenario
+from lbtutor.sim.simulate import simulate
+from lbtutor.trace.metrics import Metrics
+from lbtutor.trace.narrate import Narrator
+
+
+class Choice(Struct, frozen=True):
+    """Whom one algorithm chose, and why in words."""
+
+    algorithm: str
+    backend: str
+    because: str
+
+
+class Difference(Struct, frozen=True):
+    """The first request (and which try of it) that the two send to different backends."""
+
+    at: float
+    request: int
+    attempt: int
+    choices: tuple[Choice, Choice]
+
+
+class Comparison(Struct, frozen=True):
+    """Two runs of one seed; `differs` is None when they chose alike from the first request to the last."""
+
+    title: str
+    seed: int
+    algorithms: tuple[str, str]
+    differs: Difference | None
+    runs: tuple[dict[str, Any], dict[str, Any]]
+
+    def as_dict(self) -> dict[str, Any]:
+        """The document that `lab compare --json` prints."""
+        runs = [{"algorithm": name, **run} for name, run in zip(self.algorithms, self.runs, strict=True)]
+        return {"scenario": self.title, "on": "sim", "seed": self.seed, "differs": self.differs, "runs": runs}
+
+
+def compare(
+    scenario: Scenario, algorithms: tuple[str, str], *, seed: int | None = None, tell: Tell | None = None
+) -> Comparison:
+    """Simulate `scenario` with each of the two algorithms; `tell` hears the share that is done.
+
+    Raises `ConfigError` for an algorithm that there is not, and `KeyboardInterrupt` when it is interrupted: half a
+    comparison says nothing.
+    """
+    plans = [scenario.plan(seed=seed, algorithm=name) for name in algorithms]
+    names: dict[tuple[str, str], int] = {}
+    one, other = (_Run(plan, names, half / 2, tell).played() for half, plan in enumerate(plans))
+    return Comparison(
+        scenario.title,
+        plans[0].seed,
+        algorithms,
+        _difference(plans, algorithms, one.choices, other.choices),
+        (one.metrics.summary(), other.metrics.summary()),
+    )
+
+
+class _Run:
+    """One of the two: its numbers, and whom it chose for which request, eight bytes a choice."""
+
+    def __init__(self, plan: Plan, names: dict[tuple[str, str], int], begun: float, tell: Tell | None) -> None:
+        self.metrics = Metrics()
+        self.choices = array("Q")
+        self._plan = plan
+        self._names = names
+        self._tick = None if tell is None else told_shares(plan.lasts, lambda share: tell(begun + share / 2))
+
+    def played(self) -> _Run:
+        """The same, after its run."""
+        simulate(self._plan, self._take, kinds=EVERYTHING - {Why})
+        return self
+
+    def _take(self, event: Event) -> None:
+        self.metrics.take(event)
+        if self._tick is not None:
+            self._tick(event)
+        if isinstance(event, Picked):
+            backend = self._names.setdefault((event.pool, event.backend), len(self._names))
+            self.choices.append(event.request << 16 | backend)
+        elif isinstance(event, Ended) and event.because == "interrupted":
+            raise KeyboardInterrupt
+
+
+def _difference(
+    plans: Sequence[Plan], algorithms: tuple[str, str], one: Sequence[int], other: Sequence[int]
+) -> Difference | None:
+    pairs = enumerate(zip_longest(one, other, fillvalue=0))
+    number, pair = next(((number, pair) for number, pair in pairs if pair[0] != pair[1]), (0, ()))
+    if not pair:
+        return None
+    request = min(filter(None, pair)) >> 16
+    looks = [_Look(plan, name, number, request) for plan, name in zip(plans, algorithms, strict=True)]
+    picked = next(look.picked for look in looks if look.picked is not None)
+    return Difference(picked.at, request, picked.attempt, (looks[0].choice, looks[1].choice))
+
+
+class _Found(Exception):
+    """The choice that was looked for was made."""
+
+
+class _Look:
+    """A run up to the choice of that number, and what is to be said of it, if it was made for that request."""
+
+    def __init__(self, plan: Plan, algorithm: str, number: int, request: int) -> None:
+        self.picked: Picked | None = None
+        self.choice = Choice(algorithm, "", "it chose nobody")
+        self._narrator = Narrator(algorithms={pool.name: algorithm for pool in plan.pools})
+        self._left = number
+        self._request = request
+        with suppress(_Found):
+            simulate(plan, self._take)
+
+    def _take(self, event: Event) -> None:
+        is_ours = getattr(event, "request", self._request) == self._request
+        words = self._narrator.tell(event).text if is_ours else ""
+        if not isinstance(event, Picked):
+            return
+        if self._left:
+            self._left -= 1
+            return
+        if is_ours:
+            self.picked = event
+            self.choice = Choice(self.choice.algorithm, f"{event.pool}/{event.backend}", words.partition(": ")[2])
+        raise _Found
