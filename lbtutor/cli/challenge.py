@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from lbtutor.cli.exits import OF_VERDICT, Exit
+from lbtutor.cli.progress import progress
 from lbtutor.cli.text import say
 
 if TYPE_CHECKING:
@@ -50,6 +49,9 @@ def run(
     name: Name,
     seeds: Annotated[int, typer.Option(min=1, max=1000, help="So many different days, numbered from 1.")] = 1,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")] = False,
+    exact: Annotated[
+        bool, typer.Option("--exact", help="Also play two seconds of the peak request by request (wants numba).")
+    ] = False,
 ) -> None:
     """Play the day and judge each requirement; exit code 1 when one failed.
 
@@ -61,7 +63,7 @@ def run(
 
     path = find_design(name)
     design = load_design(path)
-    result = run_challenge(design, name_of(path), range(1, seeds + 1), _progress(design.title))
+    result = run_challenge(design, name_of(path), range(1, seeds + 1), progress(design.title), exact=exact)
     if json:
         import msgspec
 
@@ -102,6 +104,8 @@ def _print(result: Result) -> None:
     say()
     say(f"  {_MARKS[result.verdict]} {result.verdict}")
     say(f"  told by the {result.told_by}")
+    if result.exact is not None:
+        say(f"  {result.exact.says}")
 
 
 def _days(count: int) -> str:
@@ -110,20 +114,3 @@ def _days(count: int) -> str:
 
 def _clock(second: float) -> str:
     return f"{int(second) // 60}:{int(second) % 60:02d}"
-
-
-def _progress(title: str) -> Callable[[float], None] | None:
-    """A line on stderr with the share that is done and an estimate of what is left; none where nobody watches."""
-    if not sys.stderr.isatty():
-        return None
-    from time import monotonic
-
-    began = monotonic()
-
-    def tell(share: float) -> None:
-        passed = monotonic() - began
-        left = f", about {passed / share - passed:.0f} s left" if passed > 2 else ""
-        sys.stderr.write(f"\r{title}: {share:.0%}{left} \x1b[K" if share < 1 else "\r\x1b[K")
-        sys.stderr.flush()
-
-    return tell

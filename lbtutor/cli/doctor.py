@@ -139,6 +139,7 @@ _LOOKS: tuple[Callable[[], Finding], ...] = (
     _loopback,
     _client_addresses,
     _state,
+    _program("curl", "not needed; to knock at the doors of labs and proxies by hand"),
     _program("nginx", "not needed; to compare with"),
     _program("haproxy", "not needed; to compare with"),
     _redis,

@@ -114,7 +114,10 @@ def compare(
     seed: Annotated[int | None, typer.Option(help="Replaces the file's seed.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")] = False,
 ) -> None:
-    """Simulate a lab with two algorithms: where they first differ and why, and what came of it."""
+    """Simulate a lab with two algorithms: where they first differ and why, and what came of it.
+
+    Ctrl-C ends it with nothing (exit code 130): half a comparison says nothing.
+    """
     from lbtutor.labs.compare import compare as compare_algorithms
     from lbtutor.labs.scenario import find_scenario, load_scenario
 
@@ -124,9 +127,13 @@ def compare(
     tell = progress(scenario.title)
     try:
         comparison = compare_algorithms(scenario, (algorithm[0], algorithm[1]), seed=seed, tell=tell)
-    finally:
-        if tell is not None:
-            tell(1.0)
+    except KeyboardInterrupt:
+        comparison = None
+    if tell is not None:
+        tell(1.0)
+    if comparison is None:
+        note("lbtutor: interrupted")
+        raise typer.Exit(Exit.INTERRUPTED)
     if json:
         _say_json(comparison.as_dict())
     else:

@@ -35,6 +35,14 @@ _WISHES: dict[str, tuple[Wish, ...]] = {
 """What each signal asks for; the last two do not exist everywhere."""
 
 
+def _print_example(wanted: bool) -> None:
+    if wanted:
+        from lbtutor.labs.library import library_folder
+
+        say((library_folder("lessons") / "proxy.toml").read_text(encoding="utf-8").rstrip())
+        raise typer.Exit
+
+
 def proxy(
     config: Annotated[Path, typer.Argument(metavar="CONFIG", help="A scenario file whose backends have addresses.")],
     log: Annotated[
@@ -53,6 +61,12 @@ def proxy(
         bool, typer.Option("--watch/--no-watch", help="Read CONFIG again as soon as it or a certificate has changed.")
     ] = True,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only errors on stderr.")] = False,
+    _example: Annotated[
+        bool,
+        typer.Option(
+            "--example", callback=_print_example, is_eager=True, help="Print a CONFIG with all that there is, and exit."
+        ),
+    ] = False,
 ) -> None:
     """Serve a file's listen, route and pool tables: a small real load balancer.
 

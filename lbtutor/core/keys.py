@@ -36,7 +36,7 @@ def read_key(form: str) -> Key | None:
         return _UNNAMED[form]
     named = _NAMED.fullmatch(form)
     if named is None:
-        raise ConfigError(f'`key` is "address", "path", "header:NAME" or "cookie:NAME", not {form!r}')
+        raise ConfigError(f'a key is "address", "path", "header:NAME" or "cookie:NAME", not {form!r}')
     kind, name = named.groups()
     return _header(name.lower()) if kind == "header" else _cookie(name)
 

@@ -33,7 +33,7 @@ _DOUBTS_WHEN_DECODED: tuple[tuple[str, re.Pattern[str]], ...] = (
 )
 
 
-@lru_cache(maxsize=256)  # requests repeat their paths
+@lru_cache(maxsize=1024)  # requests repeat their paths
 def compared(path: str) -> str | None:
     """`path` as routes see it: without its query, and decoded; None when it is ambiguous."""
     path = path.partition("?")[0]

@@ -276,6 +276,8 @@ def _door_ends(scenario: Scenario) -> Iterator[tuple[tuple[str | int, ...], str]
             yield ("listen", index), f"which `pool` do the connections of `{door.name}` go to? {_one_of(scenario.pool)}"
         if door.tls is not None and door.mode == "udp":
             yield ("listen", index, "tls"), "there is no TLS over UDP here"
+        if door.accept_proxy and door.mode == "udp":
+            yield ("listen", index, "accept_proxy"), "the PROXY protocol is not spoken over UDP here"
         if door.tls is not None and door.tls.passthrough and door.mode != "tcp":
             yield ("listen", index, "tls"), '`passthrough` passes bytes on unread, so it needs `mode = "tcp"`'
 

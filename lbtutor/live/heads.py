@@ -42,6 +42,7 @@ class RequestHead:
 
     def __init__(self, method: bytes, target: bytes, version: str, fields: Fields, *, keep_alive: bool) -> None:
         self.version = version
+        self.target = target
         self.fields = fields
         self.keep_alive = keep_alive
         self.chunked = self.expects = False
@@ -86,7 +87,6 @@ class RequestHead:
                 passes += value.count(b" lbtutor")
         if version != "1.1" or host is None:
             host = _old_host(version, host)
-        self.line = b"%b %b HTTP/%b\r\n" % (method, target, version.encode())
         if not target.startswith(b"/") or b"#" in target:
             target, host = _origin_form(method, target, host)
         if not _is_host(host):
@@ -116,6 +116,11 @@ class RequestHead:
     def __repr__(self) -> str:
         return f"<RequestHead {self.method} {self.path} of {self.host}>"
 
+    @property
+    def line(self) -> bytes:
+        """The first line, as the client said it."""
+        return b"%b %b HTTP/%b\r\n" % (self.method.encode(), self.target, self.version.encode())
+
     def for_backend(self, said_of_client: bytes, own_cookie: str = "") -> bytes:
         """The head to send on, without the cookie that is our own; `said_of_client` holds the forwarding fields and
         the empty line."""
@@ -129,9 +134,8 @@ class RequestHead:
         """The same head, but for another target, which is a path."""
         other = RequestHead.__new__(RequestHead)
         other.__dict__ = self.__dict__.copy()  # 0.2 us; to understand the fields again would be 2
-        other.path, method = target.decode("ascii"), self.method.encode()
-        other.line = b"%b %b HTTP/%b\r\n" % (method, target, self.version.encode())
-        other._first = b"%b %b HTTP/1.1\r\nHost: %b\r\n" % (method, target, self.authority)
+        other.target, other.path = target, target.decode("ascii")
+        other._first = b"%b %b HTTP/1.1\r\nHost: %b\r\n" % (self.method.encode(), target, self.authority)
         return other
 
     def _ask_to_switch(self, lines: list[bytes], named: frozenset[bytes]) -> None:

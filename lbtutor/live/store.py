@@ -152,8 +152,8 @@ class Redis:
         except redis.RedisError as error:
             self._redis.close()
             raise EnvironmentFault(
-                f"no Redis answers at {address}: {error}. Start one, for example with `redis-server --port 6379`, or "
-                'write `sessions = "sqlite"`'
+                f"no Redis answers at {address} ({str(error).rstrip('.')}): start one with `redis-server`, "
+                'or write `sessions = "sqlite"`'
             ) from None
 
     def __repr__(self) -> str:

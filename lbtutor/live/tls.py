@@ -203,7 +203,8 @@ def _loading(of: str, *files: str) -> Iterator[None]:
     try:
         yield
     except SSLError as error:
-        raise ConfigError(f"{of}: cannot use {' with '.join(files)}: {trouble_of(error)}") from None
+        because = trouble_of(error) if error.reason else "not a PEM file, or one that is locked with a password"
+        raise ConfigError(f"{of}: cannot use {' with '.join(files)}: {because}") from None
     except OSError as error:
         unreadable = next((file for file in files if not Path(file).is_file()), files[0])
         raise ConfigError(f"{of}: cannot read {unreadable}: {cause_of(error)}") from None

@@ -21,7 +21,8 @@ from msgspec import Struct
 
 from lbtutor.core.scaling import Autoscaler, Wish
 from lbtutor.sim.crowd import Crowd
-from lbtutor.sim.herds import Herds, Second
+from lbtutor.sim.herd import Second
+from lbtutor.sim.herds import Herds
 from lbtutor.sim.tape import AT_BALANCERS, COUNTS, GAUGES, TIMES, Tape
 from lbtutor.sim.world import Balancers, Stroke, World
 from lbtutor.trace.histogram import LOG_GROWTH
@@ -113,19 +114,20 @@ class _Play:
         scaler, herds = self._scalers[number], self.herds[number]
         if scaler is None:
             return
-        coming = self._coming[number]
-        while coming and coming[0][0] <= second:
-            herds.add(second, coming.pop(0)[1])
+        now = second + 1
         slots = herds.running * herds.fleet.slots
-        wish = scaler.observe(second, told.busy / slots if slots else None, herds.running)
-        if wish is None:
-            return
-        self.wishes.append((herds.fleet.name, wish))
-        more = wish.wanted - herds.staying - sum(count for _, count in coming)
-        if more > 0:
-            coming.append((second + scaler.config.warm_up, more))
-        elif more < 0:
-            herds.remove(second, -more, self._drains[number])
+        wish = scaler.observe(now, told.busy / slots if slots else None, herds.running)
+        if wish is not None:
+            self.wishes.append((herds.fleet.name, wish))
+        herds.replace_dead(now + scaler.config.warm_up)
+        coming = self._coming[number]
+        while coming and coming[0][0] <= now:
+            herds.add(now, coming.pop(0)[1])
+        missing = scaler.wanted - herds.staying - sum(count for _, count in coming)
+        if missing > 0:
+            coming.append((now + scaler.config.warm_up, missing))
+        elif missing < 0:
+            herds.remove(now, -missing, self._drains[number])
 
     def _write(self, second: int, offered: float, doors: _Doors, told: list[Second]) -> None:
         """Make the second whole numbers that add up, and append it to the tape."""
@@ -191,7 +193,7 @@ class _Play:
         for herds in self.herds:
             own = [0] * herds.fleet.room
             for herd in herds.herds:
-                sent = int(herd.rate)
+                sent = int(herd.rate or herd.tries / len(herd.members))
                 for member in herd.members:
                     own[member] = sent
             row += own

@@ -8,115 +8,24 @@ What a step does to the requests of a second, in this order:
     who is full        what is beyond capacity and line is answered 503; the line's wait counts against the time-out
     who tries again    as the pool's `retry` says, with its budget; the tries are load like any other
 
-The algorithms are told apart by what a fluid can show: those that look at load (least connections, two choices, least
-response time) give a slow instance less and leave a full one out, and they love an instance that refuses everything,
-for it always looks idle. The others give each its turn, dead or slow. Chance is left out: no bursts, no unlucky hash.
-
-Waits are those of a line with as many workers as slots (Sakasegawa's approximation of M/M/c, "An approximation formula
-Lq = a rho^b / (1 - rho)", Ann. Inst. Stat. Math. 29, 1977), shorter by a constant share where the algorithm is better
-than chance, and a full line when there is more than can be done.
+`draw` knows the algorithms, `toil` the lines and the tries. Chance is left out: no bursts, no unlucky hash.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from math import exp, sqrt
+from math import exp
 from random import Random
-from typing import Literal
-
-from msgspec import Struct
 
 from lbtutor.core.health import HealthCheck
 from lbtutor.sim.crowd import noticed_after
+from lbtutor.sim.draw import Draw
+from lbtutor.sim.herd import Herd, Second, over_all
+from lbtutor.sim.toil import Toil
 from lbtutor.sim.world import Fleet, Stroke
-
-State = Literal["up", "crashed", "hung", "away"]
-
-_LOOKS_AT_LOAD = {"least_connections", "power_of_two", "least_response_time"}
-_WAITS = {
-    "round_robin": 0.45,
-    "weighted_round_robin": 0.45,
-    "power_of_two": 0.2,
-    "least_connections": 0.08,
-    "least_response_time": 0.1,
-}
-"""How long requests wait in line, as a share of what they would wait if instances were picked at random: what the kernel
-shows for 10 instances of 5 slots behind 4 balancers, at 70 to 97 % of capacity."""
 
 _SMALLEST_START = 0.1
 """What a newcomer is given at first during slow start, as a share of its weight (Envoy)."""
-
-
-class Herd:
-    """So many instances in the same state. `carts` and `sockets` are what each of them has: a share, a number."""
-
-    __slots__ = (
-        "belief",
-        "born",
-        "carts",
-        "ejected_until",
-        "factor",
-        "failures",
-        "hung_since",
-        "leaves_at",
-        "leaving",
-        "members",
-        "ramp",
-        "rate",
-        "sockets",
-        "state",
-        "times",
-        "tries",
-    )
-
-    def __init__(self, members: tuple[int, ...], carts: float, sockets: float, born: float = -1e9) -> None:
-        self.members = members
-        self.state: State = "up"
-        self.factor = 1.0
-        self.leaving = False
-        self.leaves_at: float | None = None
-        self.belief = 1.0
-        self.ramp: tuple[float, float, float] | None = None
-        self.ejected_until = 0.0
-        self.times = 0
-        self.failures = 0.0
-        self.tries = 0.0
-        self.hung_since = 0.0
-        self.carts = carts
-        self.sockets = sockets
-        self.born = born
-        self.rate = 0.0
-
-    def __repr__(self) -> str:
-        return f"<Herd of {len(self.members)} {self.state} believed {self.belief:.2f}>"
-
-    def without(self, members: tuple[int, ...]) -> Herd:
-        """Take these out into a herd of their own, otherwise the same."""
-        other = Herd(members, self.carts, self.sockets, self.born)
-        for name in ("state", "factor", "leaving", "leaves_at", "belief", "ramp", "ejected_until", "times", "rate"):
-            setattr(other, name, getattr(self, name))
-        self.members = tuple(member for member in self.members if member not in members)
-        return other
-
-
-class Second(Struct):
-    """What became of one fleet's requests in one second; names as in `lbtutor.sim.tape`, numbers not yet whole."""
-
-    served: float = 0.0
-    shed: float = 0.0
-    failed_before: float = 0.0
-    failed_after: float = 0.0
-    retried: float = 0.0
-    served_late: float = 0.0
-    carts_lost: float = 0.0
-    sockets_opened: float = 0.0
-    sockets_lost: float = 0.0
-    ejected: float = 0.0
-    work: float = 0.0
-    wait: float = 0.0
-    busy: float = 0.0
-    hung: float = 0.0
-    released: float = 0.0
 
 
 class Herds:
@@ -131,12 +40,11 @@ class Herds:
         self.herds = [Herd(tuple(range(count)), 1 / count, self.open / count)]
         self._free = list(range(count, fleet.room))
         self._phase = rng.random()
-        self._looks = fleet.algorithm in _LOOKS_AT_LOAD
+        self._draw = Draw(fleet, balancers)
+        self._toil = Toil(fleet)
         self._extra = 0.0
         self._another = 0.0
         self._late: defaultdict[int, float] = defaultdict(float)
-        self._waits = _WAITS.get(fleet.algorithm, 1.0)
-        self._line_power = sqrt(2 * (fleet.slots + 1)) - 1
         on = fleet.retry.on if fleet.retry.attempts > 1 else ()
         self._on_refused, self._on_timeout, self._on_503 = "connect" in on, "timeout" in on, "503" in on
 
@@ -176,6 +84,12 @@ class Herds:
                 gone = self._apart(herd, leaving)
                 gone.leaving, gone.leaves_at = True, now + drain
 
+    def replace_dead(self, at: float) -> None:
+        """Whoever is dead and believed so by every balancer has a fresh machine in its place from that time on."""
+        for herd in self.herds:
+            if herd.state in ("crashed", "hung") and not herd.belief and herd.back_at is None:
+                herd.back_at = at
+
     def cut_sockets(self, share: float, told: Second) -> None:
         """That share of all WebSockets is lost, with the balancer that they went through."""
         for herd in self.herds:
@@ -191,7 +105,8 @@ class Herds:
     def _fall(self, now: float, herd: Herd, kind: str, told: Second) -> None:
         count = len(herd.members)
         told.failed_before += herd.rate * count * self.fleet.work
-        self._lose_sockets(herd, 1.0, told)
+        if kind != "hang":
+            self._lose_sockets(herd, 1.0, told)
         if kind == "stop":
             herd.state, herd.belief, herd.ramp = "away", 0.0, None
         else:
@@ -205,7 +120,8 @@ class Herds:
         """A fresh machine: fast, and with nothing of what it knew."""
         if herd.state != "up":
             herd.born = now
-        herd.state, herd.factor, herd.leaving, herd.leaves_at = "up", 1.0, False, None
+        herd.state, herd.factor, herd.leaving = "up", 1.0, False
+        herd.leaves_at = herd.back_at = None
         if at_once:
             herd.belief, herd.ramp = 1.0, None
         else:
@@ -261,6 +177,8 @@ class Herds:
                 herd.belief = done if becomes else min(herd.belief, 1 - done)
                 if done >= 1:
                     herd.belief, herd.ramp = becomes, None
+            if herd.back_at is not None and now >= herd.back_at:
+                self._rise(now, herd, at_once=True)
             if herd.leaves_at is not None and now >= herd.leaves_at and herd.state != "away":
                 self._fall(now, herd, "stop", told)
         for herd in [herd for herd in self.herds if herd.leaves_at is not None and herd.state == "away"]:
@@ -284,16 +202,16 @@ class Herds:
         kept, loose = self._carts(requests, pulls, told)
         extra = self._extra
         dead, lost, rates = self._spread(loose, kept, pulls, extra)
-        shed, late, served, work, wait, busy = self._work_off(rates)
+        shed, late, served, work, wait, busy = self._toil.work_off(self.herds, rates)
         for _ in range(3):
             wanted = (dead if self._on_refused else 0.0) + (shed if self._on_503 else 0.0)
             wanted += (late + lost) if self._on_timeout else 0.0
             if not wanted and not extra:
                 break
             again = ((dead + lost) * self._another + shed + late) / (requests + extra)
-            extra = self._tries(requests, wanted, again)
+            extra = self._toil.tries(requests, wanted, again)
             dead, lost, rates = self._spread(loose, kept, pulls, extra)
-            shed, late, served, work, wait, busy = self._work_off(rates)
+            shed, late, served, work, wait, busy = self._toil.work_off(self.herds, rates)
         self._extra = extra
         failed = dead + shed + late + lost
         served = min(served, requests)
@@ -323,7 +241,7 @@ class Herds:
             return [0.0] * len(pulls), requests
         kept = [ours * herd.carts * min(1.0, pull) for herd, pull in zip(self.herds, pulls, strict=True)]
         seen = 1 - exp(-ours / carts.open)
-        total = sum(pull * len(herd.members) for herd, pull in zip(self.herds, pulls, strict=True)) or 1.0
+        total = over_all(self.herds, pulls) or 1.0
         moved = 0.0
         for herd, pull in zip(self.herds, pulls, strict=True):
             gone = herd.carts * ((1 - min(1.0, pull)) * seen if pull < 1 else 0.0)
@@ -333,7 +251,7 @@ class Herds:
                 told.carts_lost += gone * len(herd.members) * carts.open
         for herd, pull in zip(self.herds, pulls, strict=True):
             herd.carts += moved * pull / total + (pull / total - herd.carts) / carts.lasts
-        return kept, requests - sum(rate * len(herd.members) for rate, herd in zip(kept, self.herds, strict=True))
+        return kept, requests - over_all(self.herds, kept)
 
     def _spread(
         self, loose: float, kept: list[float], pulls: list[float], extra: float
@@ -343,8 +261,9 @@ class Herds:
         Each of the `extra` tries goes to another instance than the one before.
         """
         fleet, herds = self.fleet, self.herds
-        total = sum(pull * len(herd.members) for herd, pull in zip(herds, pulls, strict=True))
+        total = over_all(herds, pulls)
         dead = lost = 0.0
+        drawable = 1.0
         weights = [0.0] * len(herds)
         bad = sum(len(herd.members) for herd, pull in zip(herds, pulls, strict=True) if pull and herd.state != "up")
         self._another = (bad - 1) / bad if bad else 0.0
@@ -352,113 +271,28 @@ class Herds:
             count = len(herd.members)
             herd.tries = 0.0
             if herd.state == "up":
-                weights[number] = pull / herd.factor if self._looks else pull
+                weights[number] = pull / herd.factor if self._draw.looks else pull
                 continue
             if not pull:
                 continue
-            tries = (loose + extra * self._another) * self._drawn(herd, pull * count, total)
+            tries = (loose + extra * self._another) * min(drawable, self._draw.dead(herds, herd, pull, total))
+            drawable = max(0.0, drawable - self._draw.dead(herds, herd, pull, total))
             tries += kept[number] * count
             if herd.state == "hung":
-                if self._looks:
-                    tries = min(tries, count * self.balancers * (1 + self._each_has()) / fleet.timeout)
+                if self._draw.looks:
+                    tries = min(tries, count * self.balancers * (1 + self._draw.each_has(herds)) / fleet.timeout)
                 lost += tries
             else:
                 tries = min(tries, self._patience(herd))
                 dead += tries
             herd.tries = tries
-        alive = sum(weight * len(herd.members) for herd, weight in zip(herds, weights, strict=True))
+        weights = self._draw.lean(herds, loose, weights)
+        alive = over_all(herds, weights)
         brought = sum(rate * len(herd.members) for rate, herd in zip(kept, herds, strict=True) if herd.state != "up")
         flowing = max(0.0, loose + extra + brought - dead - lost)
         if not alive:
             return dead + flowing, lost, [0.0] * len(herds)
-        return dead, lost, self._fill(flowing, kept, weights, alive)
-
-    def _drawn(self, herd: Herd, pull: float, total: float) -> float:
-        """The share of all picks that falls on a dead herd."""
-        fair = pull / total
-        if not self._looks or herd.state == "hung" or fair >= 1:
-            return fair
-        if self.fleet.algorithm == "power_of_two":
-            return min(1.0, 2 * fair)
-        rivals = (total - pull) * exp(-self._each_has())
-        return max(fair, pull / (pull + rivals))
-
-    def _each_has(self) -> float:
-        """Requests under way at one live instance from one balancer."""
-        alive = [herd for herd in self.herds if herd.state == "up" and herd.rate]
-        count = sum(len(herd.members) for herd in alive)
-        work = sum(herd.rate * len(herd.members) * herd.factor for herd in alive) * self.fleet.work
-        return work / count / self.balancers if count else 0.0
-
-    def _fill(self, flowing: float, kept: list[float], weights: list[float], alive: float) -> list[float]:
-        """Each gets its part; who looks at load passes what one cannot take on to the others."""
-        rates = [
-            flowing * weight / alive + (mine if herd.state == "up" else 0.0)
-            for weight, mine, herd in zip(weights, kept, self.herds, strict=True)
-        ]
-        if not self._looks:
-            return rates
-        for _ in range(2):
-            over = room = 0.0
-            for herd, rate, weight in zip(self.herds, rates, weights, strict=True):
-                spare = self.fleet.capacity / herd.factor - rate
-                over -= min(0.0, spare) * len(herd.members) if weight else 0.0
-                room += max(0.0, spare) * len(herd.members) if weight else 0.0
-            if not over or not room:
-                break
-            moved = min(1.0, over / room)
-            stays = max(0.0, over - room)
-            for number, (herd, weight) in enumerate(zip(self.herds, weights, strict=True)):
-                spare = self.fleet.capacity / herd.factor - rates[number]
-                if weight and spare < 0:
-                    rates[number] += spare * (1 - stays / over)
-                elif weight:
-                    rates[number] += spare * moved
-        return rates
-
-    def _work_off(self, rates: list[float]) -> tuple[float, float, float, float, float, float]:
-        """Shed, too late, served, and for those served: seconds of work, of waiting; and of slots being busy."""
-        fleet = self.fleet
-        shed = late = served = work = wait = busy = 0.0
-        for herd, rate in zip(self.herds, rates, strict=True):
-            if not rate:
-                continue
-            count = len(herd.members)
-            capacity, takes = fleet.capacity / herd.factor, fleet.work * herd.factor
-            full = fleet.queue / capacity
-            load = rate / capacity
-            if load >= 1:
-                line = full
-                shed += (rate - capacity) * count
-                rate = capacity
-            else:
-                line = min(full, self._waits * takes / fleet.slots * load**self._line_power / (1 - load))
-            missed = self._missed(line, takes)
-            done = rate * count * (1 - missed)
-            late += rate * count * missed
-            served += done
-            work += done * takes
-            wait += done * line
-            busy += rate * count * takes
-        return shed, late, served, work, wait, busy
-
-    def _missed(self, line: float, takes: float) -> float:
-        """The share of answers that come after the balancer has given up."""
-        left = self.fleet.timeout - line
-        if left <= 0:
-            return 1.0
-        if self.fleet.shape == "exponential":
-            return exp(-left / takes) if left < 40 * takes else 0.0
-        return 1.0 if left < takes else 0.0
-
-    def _tries(self, requests: float, failed: float, again: float) -> float:
-        """Tries after the first: all that failed, but for those that were the last which their request has, where
-        `again` is the chance that a try fails as well; as far as the budget goes."""
-        attempts = self.fleet.retry.attempts
-        last = again ** (attempts - 1) * (1 - again) / (1 - again**attempts) if again < 1 else 1 / attempts
-        wanted = min(failed * (1 - last), requests * (attempts - 1))
-        budget = self.fleet.retry.budget
-        return wanted if budget is None else min(wanted, budget * requests)
+        return dead, lost, self._draw.fill(herds, flowing, kept, weights)
 
     # passive checks
 
@@ -507,12 +341,14 @@ class Herds:
             herd.sockets -= gone
             ended += gone * len(herd.members)
         takers = [pull if herd.state == "up" else 0.0 for herd, pull in zip(self.herds, pulls, strict=True)]
-        total = sum(pull * len(herd.members) for pull, herd in zip(takers, self.herds, strict=True))
+        total = over_all(self.herds, takers)
         if not total:
             self.away += ended
             return
         back = min(self.away, self.away / sockets.reconnect)
         self.away -= back
+        takers = self._draw.lean(self.herds, (ended + back) / self.fleet.work, takers)
+        total = over_all(self.herds, takers)
         for herd, pull in zip(self.herds, takers, strict=True):
             herd.sockets += (ended + back) * pull / total
         told.sockets_opened += ended + back
@@ -555,5 +391,5 @@ class Herds:
 
     @property
     def staying(self) -> int:
-        """Instances that there are and that are not about to leave, whatever their state."""
-        return sum(len(herd.members) for herd in self.herds if herd.leaves_at is None)
+        """Instances that there are and that do not drain, whatever their state."""
+        return sum(len(herd.members) for herd in self.herds if not herd.leaving)

@@ -39,8 +39,8 @@ COUNTS = (
 
 TIMES = (
     "took",  # seconds from the client's sending to its answer, of all that were served
-    "waited",  # of these, in line at an instance
-    "added",  # of these, in the balancer
+    "waited",  # in line at an instance, by all that it began to work on
+    "added",  # in the balancer, by all that it took in
     "busy",  # seconds that slots were busy
 )
 """Seconds, added up for each second and fleet."""

@@ -184,8 +184,13 @@ def test_the_operators_commands_have_the_same_effect_in_both_shells(make_plan: M
     assert_same_story(simulated, live)
 
 
-def test_the_nth_request_at_a_machine_takes_as_long_in_both_shells(make_plan: MakePlan, play_both: PlayBoth) -> None:
-    plan = make_plan(service=Service("exponential", 1.0), errors=0.2, workers=100, lasts=10)
+@pytest.mark.parametrize(
+    "service", [Service("exponential", 1.0), Service("lognormal", 1.0, 0.6), Service("bimodal", 0.3, 1.7, 0.4)]
+)
+def test_the_nth_request_at_a_machine_takes_as_long_in_both_shells(
+    make_plan: MakePlan, play_both: PlayBoth, service: Service
+) -> None:
+    plan = make_plan(service=service, errors=0.2, workers=100, lasts=10)
     simulated, live = play_both(plan)
     assert_same_story(simulated, live)
     took = {event.request: event.took for event in live if isinstance(event, Finished)}

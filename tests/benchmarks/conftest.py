@@ -36,6 +36,14 @@ http {{
 }}
 """
 
+_OTHER_PATHS = """
+local number = 0
+request = function()
+    number = (number + 1) % 1000
+    return wrk.format("GET", wrk.path .. "/" .. number)
+end
+"""
+
 ANSWER = 'location / { default_type text/plain; return 200 "hello\\n"; }'
 
 
@@ -97,9 +105,17 @@ class Bench:
         headers: Sequence[str] = (),
         scheme: str = "http",
         connections: int = CONNECTIONS,
+        varied: bool = False,
     ) -> Crowd:
-        """Let `wrk` ask as fast as it can on open connections; `headers` are lines to send along."""
+        """Let `wrk` ask as fast as it can on open connections, for one path or, `varied`, for a thousand below it.
+
+        `headers` are lines to send along.
+        """
         command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency"]
+        if varied:
+            script = self.folder / "other-paths.lua"
+            script.write_text(_OTHER_PATHS)
+            command += ["-s", str(script)]
         for field in headers:
             command += ["-H", field]
         url = f"{scheme}://127.0.0.1:{candidate.port}{path}"
@@ -118,10 +134,11 @@ class Bench:
         path: str = "/",
         headers: Sequence[str] = (),
         scheme: str = "http",
+        varied: bool = False,
     ) -> float:
         """Microseconds of CPU a request."""
         before = self.cpu_seconds(candidate)
-        found = self.crowd(candidate, seconds=seconds, path=path, headers=headers, scheme=scheme)
+        found = self.crowd(candidate, seconds=seconds, path=path, headers=headers, scheme=scheme, varied=varied)
         return (self.cpu_seconds(candidate) - before) / found.answers * 1e6
 
     @staticmethod

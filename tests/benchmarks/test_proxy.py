@@ -160,6 +160,16 @@ def test_cpu_of_a_request(bench: Any, origin: int) -> None:
     bench.table({name: figures[name] for name in list(figures)[2:4]}, "us", against=list(figures)[2])
 
 
+def test_cpu_of_a_request_for_another_path_each_time(bench: Any, origin: int) -> None:
+    """Clients repeat themselves, and `wrk` more than most; our memory for heads is to gain little by that."""
+    candidates = {"nginx": bench.nginx(_LOCATIONS, origin=origin), "lbtutor": balancer(bench, origin)}
+    measures: dict[str, Callable[[], float]] = {
+        name: partial(bench.cost, one, path=_PATH, headers=[cookie_of(one.port)], varied=True)
+        for name, one in candidates.items()
+    }
+    bench.table(bench.in_turns(measures), "us", against="nginx")
+
+
 @pytest.mark.skipif("LBTUTOR_PEERS" not in os.environ, reason="LBTUTOR_PEERS names no Python that has the peers")
 def test_cpu_of_a_request_beside_proxies_in_python(bench: Any, origin: int) -> None:
     python = os.environ["LBTUTOR_PEERS"]

@@ -241,7 +241,7 @@ def test_ctrl_c_ends_a_comparison(tmp_path: Path) -> None:
     code, told, seen = watched(arguments, tmp_path, interrupt_at=5)
     assert code == 130
     assert told == ""
-    assert seen.endswith("lbtutor: interrupted\r\n")
+    assert "lbtutor: interrupted" in seen
 
 
 def test_a_comparison_tells_where_two_algorithms_part_and_why(lbtutor: Program) -> None:

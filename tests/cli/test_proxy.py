@@ -336,6 +336,20 @@ def test_the_config_of_the_readme_serves(origins: tuple[Origin, Origin], start: 
     assert proxy.end()[0] == 0
 
 
+@pytest.mark.slow
+def test_the_example_serves_as_it_is_printed(lbtutor: Program, tmp_path: Path, start: Callable[..., Running]) -> None:
+    printed = lbtutor("proxy", "--example", env={"PYTHONUTF8": "1"})
+    assert (printed.returncode, printed.stderr) == (0, "")
+    doors = re.sub(r'(?m)^(at += "127\.0\.0\.1:)\d+"', r'\g<1>0"', printed.stdout)
+    assert doors.count(':0"') == 5
+    proxy = start(doors)
+    assert list(json.loads(proxy.first_line)["listening"]) == ["front", "secure", "sealed", "database", "names"]
+    assert proxy.get("/ping") == (200, "pong")
+    code, _, err = proxy.end()
+    assert code == 0
+    assert "ignored" not in err
+
+
 def test_a_port_in_use_exits_4_and_says_which(lbtutor: Program, tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"127.0.0.1:{taken.getsockname()[1]}"

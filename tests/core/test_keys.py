@@ -62,7 +62,7 @@ def test_a_path_counts_without_its_query() -> None:
 
 @pytest.mark.parametrize("form", ["", "adress", "header", "header:", "header:a b", "cookie:a=b", "query:x", "Path"])
 def test_another_form_is_refused_with_those_that_there_are(form: str) -> None:
-    with pytest.raises(ConfigError, match='`key` is "address", "path", "header:NAME" or "cookie:NAME", not'):
+    with pytest.raises(ConfigError, match='a key is "address", "path", "header:NAME" or "cookie:NAME", not'):
         PoolConfig("web", key=form)
 
 

@@ -76,6 +76,11 @@ def test_who_warms_up_counts_as_there() -> None:
     assert [wish.wanted for wish in minutes(scaler, 1.0, 1, 10, start=8)] == [15], "more is wanted when it gets worse"
 
 
+def test_what_warms_up_is_not_called_back_by_a_row_above_the_target() -> None:
+    scaler = Autoscaler(tracking(), wanted=20)
+    assert not minutes(scaler, 0.9, 5, 10), "10 run, 13 would do, and 20 are wanted already"
+
+
 def test_nobody_is_removed_while_somebody_warms_up() -> None:
     config = tracking(up_after=1, down_after=1, warm_up=Seconds(300))
     scaler = Autoscaler(config, wanted=10)

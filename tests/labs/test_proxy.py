@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -13,8 +14,23 @@ from typing import Any
 
 import pytest
 
-from lbtutor.core import ConfigError, EnvironmentFault, Event, Plan
+from lbtutor.core import (
+    BackendConfig,
+    ConfigError,
+    EnvironmentFault,
+    Event,
+    HealthCheck,
+    ListenerConfig,
+    Plan,
+    PoolConfig,
+    Retry,
+    Route,
+)
+from lbtutor.core.affinity import Sticky
+from lbtutor.core.ejection import PassiveCheck
 from lbtutor.core.events import Ended, Joined
+from lbtutor.core.listening import BackendTls, Certificate, Tls
+from lbtutor.labs.library import library_folder
 from lbtutor.labs.proxy import Proxy, Wish, open_doors, read_proxy
 from lbtutor.live.run import Ending, LiveRun
 
@@ -30,6 +46,16 @@ at = "127.0.0.1:0"
 [pool.web]
 backends = [{ name = "a", address = "127.0.0.1:9" }, { name = "b", address = "localhost:9" }]
 """
+
+WORDS = {
+    word
+    for struct in (
+        *(ListenerConfig, Tls, Certificate, Route, PoolConfig, HealthCheck, PassiveCheck, Sticky, Retry),
+        *(BackendTls, BackendConfig),
+    )
+    for word in struct.__struct_encode_fields__
+}
+"""Everything that a proxy's file may say."""
 
 LAB = """
 [[traffic]]
@@ -50,6 +76,14 @@ def plan_of(tmp_path: Path) -> Callable[[str], Plan]:
         return read_proxy(tmp_path / "proxy.toml").plan
 
     return read
+
+
+def test_the_example_can_be_served_and_leaves_out_no_word() -> None:
+    example = library_folder("lessons") / "proxy.toml"
+    file = read_proxy(example)
+    assert not file.warnings
+    text = example.read_text(encoding="utf-8")
+    assert sorted(word for word in WORDS if re.search(rf"\b{word}\b", text) is None) == []
 
 
 def test_a_plan_has_doors_routes_and_pools_and_no_end(plan_of: Callable[[str], Plan]) -> None:

@@ -201,8 +201,15 @@ WRONG = {
     "no traffic rate": ("rate = 300", "rate = 0", ["traffic[0]", "above 0"]),
     "not TOML": ('title = "A', 'title = A', ["lab.toml", "not valid TOML", "line 1"]),
     "slow by nothing": ("by = 4", "by = 0", ["timeline[0]", "above 0"]),
+    "no such shape": ('"30ms"', '{ gamma = "30ms" }', ["lab.toml:20", "backends[1].service", "lognormal", "gamma"]),
+    "half a shape": ('"30ms"', '{ lognormal = { mean = "30ms" } }', ["pool.web.backends[1].service", "cv = 1.5"]),
     "no limit": ("workers = 8", "limit = 0", ["pool.web.backends[0]", "`limit`", "at least 1"]),
     "UDP, TLS": ('name = "front"', 'name = "front"\nmode = "udp"\ntls = { auto = true }', ["listen[0].tls", "UDP"]),
+    "PROXY over UDP": (
+        'name = "front"',
+        'name = "front"\nmode = "udp"\naccept_proxy = true',
+        ["listen[0].accept_proxy", "UDP"],
+    ),
     "HTTP passed through": ('name = "front"', 'name = "front"\ntls = { passthrough = true }', ["listen[0].tls", "tcp"]),
     "two kinds of TLS": ('name = "front"', 'name = "front"\ntls = { }', ["listen[0].tls", "exactly one"]),
     "door to nowhere": ('name = "front"', 'name = "front"\nmode = "tcp"\npool = "wbe"', ["listen[0].pool", "`web`"]),
@@ -274,6 +281,20 @@ def test_what_is_shown_with_every_default_is_the_same_scenario(load: Load, text:
     shown = tomli_w.dumps(with_every_default(scenario))
     assert tomllib.loads(shown)["pool"]["web"]["health"]["fall"] == 3
     assert load(shown).plan() == scenario.plan()
+
+
+@pytest.mark.parametrize(
+    ("written", "service"),
+    [
+        ('{ lognormal = { mean = "20ms", cv = 1.5 } }', Service("lognormal", 0.02, 1.5)),
+        ('{ bimodal = { fast = "5ms", slow = "1s", share = 0.25 } }', Service("bimodal", 0.005, 1.0, 0.25)),
+        ('{ empirical = ["8ms", "10ms", "250ms"] }', Service("empirical", 0.008, 0.01, 0.25)),
+    ],
+)
+def test_every_shape_of_work_is_read_and_shown(load: Load, written: str, service: Service) -> None:
+    scenario = load(GOOD.replace('"30ms"', written, 1))
+    assert scenario.plan().machines[1].service == service
+    assert load(tomli_w.dumps(with_every_default(scenario))).plan() == scenario.plan()
 
 
 DATA_PLANE = """

@@ -511,6 +511,7 @@ def test_64_mebibytes_pass_both_ways_in_bounded_memory(
             received.append(peer.read_chunks()[1])
         else:
             received.append(peer.file.read(64 * len(MEBIBYTE)))
+        assert looked.wait(20)
         peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % (64 * len(MEBIBYTE)))
         for _ in range(64):
             peer.send(MEBIBYTE)
@@ -527,6 +528,7 @@ def test_64_mebibytes_pass_both_ways_in_bounded_memory(
                 peer.send(MEBIBYTE)
 
     received: list[bytes] = []
+    looked = threading.Event()
     run = start(proxy_plan(server(late_reader).address))
     peer = connect(run)
     uploading = threading.Thread(target=upload)
@@ -535,6 +537,7 @@ def test_64_mebibytes_pass_both_ways_in_bounded_memory(
     assert run.most_buffered < 1_000_000
     stage: Any = run._stage
     stage.shell.most_buffered = 0
+    looked.set()
     eventually(lambda: run.most_buffered)
     assert peer.read_head().startswith(b"HTTP/1.1 200 OK")
     assert peer.file.read(64 * len(MEBIBYTE)) == MEBIBYTE * 64

@@ -76,6 +76,7 @@ def test_the_answer_to_head_is_that_to_get_without_its_body(
     for method in ("HEAD", "GET", "HEAD"):
         peer.send(f"{method} /x HTTP/1.1\r\nHost: lab\r\n\r\n".encode())
     (_, head, nothing), (_, got, body), (_, again, _) = (peer.answer(method) for method in ("HEAD", "GET", "HEAD"))
+    assert len({fields.pop("x-request-id") for fields in (head, got, again)}) == 3
     assert head == got == again
     assert (nothing, len(body)) == (b"", int(got["content-length"]))
 

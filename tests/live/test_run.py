@@ -575,4 +575,6 @@ def test_with_every_warning_on_a_run_ends_in_silence(tmp_path: Path, loop: str) 
         check=True,
         cwd=tmp_path,
     )
-    assert (finished.stdout, finished.stderr) == ("", "")
+    slowness = "Executing <Handle "  # is the machine's matter
+    assert [line for line in finished.stderr.splitlines() if not line.startswith(slowness)] == []
+    assert finished.stdout == ""

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from lbtutor.core import ConfigError, EnvironmentFault, Fault, MachineConfig, Plan, Seconds, Traffic
-from lbtutor.core.events import Finished, SessionLost, SessionStarted
+from lbtutor.core import Act, ConfigError, EnvironmentFault, Fault, MachineConfig, Plan, Seconds, Traffic
+from lbtutor.core.events import SessionLost, SessionStarted
 from lbtutor.core.sessions import Visit
 from lbtutor.live.run import LiveRun
 from lbtutor.live.store import Redis, Sqlite, Stores
@@ -88,7 +88,7 @@ def test_redis_is_left_as_it_was_found(redis_address: str) -> None:
 
 
 def test_without_a_server_it_is_said_how_to_get_one(free_port: int) -> None:
-    with pytest.raises(EnvironmentFault, match=r"redis-server --port.*sqlite"):
+    with pytest.raises(EnvironmentFault, match=r"redis-server.*sqlite"):
         Redis(f"redis://127.0.0.1:{free_port}/0")
 
 
@@ -126,11 +126,9 @@ def play(watched: Watched, lab_plan: LabPlan, store: str) -> tuple[LiveRun, Watc
     """One client that comes ten times, to two machines in turn; the second crashes after half of that."""
     machines = tuple(MachineConfig("web", name, sessions=store) for name in "ab")
     traffic = (Traffic("front", 10, "steady", 1),)
-    plan = lab_plan("ab", machines=machines, traffic=traffic, lasts=Seconds(1.05), speed=2, drain=Seconds(5))
+    acts = (Act(0.55, Fault("crash", "web", "b")), Act(0.56, Fault("heal", "web", "b")))
+    plan = lab_plan("ab", machines=machines, traffic=traffic, acts=acts, lasts=Seconds(1.05), speed=2, drain=Seconds(5))
     run, watch = watched(plan)
-    watch.until(Finished, count=5)
-    run.act(Fault("crash", "web", "b"))
-    run.act(Fault("heal", "web", "b"))
     assert run.ended.wait(20)
     return run, watch
 

@@ -225,9 +225,9 @@ def test_scaling_adds_after_the_warm_up_and_removes_after_the_drain() -> None:
     there = played.tape.series("instances")
     first = played.wishes[0][1]
     assert (first.at, first.was, first.wanted) == (120, 5, 10)
-    assert (there[164], there[165]) == (5, 10)
+    assert (there[163], there[164]) == (5, 10)
     fewer = next(wish for _, wish in played.wishes if wish.wanted < wish.was)
-    assert there[int(fewer.at) + 19] == 10 > there[int(fewer.at) + 20]
+    assert there[int(fewer.at) + 18] == 10 > there[int(fewer.at) + 20]
 
 
 def test_herds_stay_few_through_a_day_of_trouble() -> None:

@@ -9,6 +9,8 @@ import ssl
 from collections.abc import Callable
 from typing import Any, Literal, Self
 
+from tests.storms.crowd import eventually
+
 BIG_BYTES = 4_194_304
 """What `/big` has: more than the kernel keeps for somebody who does not read."""
 
@@ -175,5 +177,4 @@ class Farm:
     async def __aexit__(self, *_: object) -> None:
         for origin in self.origins:
             await origin.become("dead")
-        while any(origin.connections for origin in self.origins):
-            await asyncio.sleep(0)
+        await eventually(lambda: not any(origin.connections for origin in self.origins), "the origins are alone")

@@ -44,6 +44,9 @@ ORIGINS = 6
 CLIENTS = 64
 LIMIT = 16
 
+MOST_GROWTH = 4 * 2**20
+"""Bytes by which the memory of the process may grow in the second half of a storm."""
+
 RETRY = Retry(3, 0.005, ("connect", "close", "timeout", "503"), Seconds(0.005))
 ALGORITHMS = ("least_connections", "round_robin", "power_of_two", "consistent_hash", "peak_ewma", "maglev")
 BAD_MOODS: tuple[Mood, ...] = ("slow", "sick", "deaf", "abrupt", "hung", "refusing", "dead")
@@ -254,5 +257,6 @@ def test_after_a_storm_the_three_books_agree_and_nothing_is_left(
     growth = [f"{resident / 2**20:.1f}" for resident in storm.resident[::4]]
     print(f"\n{storm.books.figures()}\n  {storm.done} acts, {storm.connects} connections, {storm.seconds:.1f} s")
     print(f"  resident MiB along the way: {', '.join(growth)}")
+    assert storm.resident[-1] - storm.resident[len(storm.resident) // 2] < MOST_GROWTH
     disagreements = storm.books.disagreements()
     assert not disagreements, "\n".join([f"{len(disagreements)} in all", *disagreements[:20]])

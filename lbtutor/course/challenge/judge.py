@@ -20,7 +20,7 @@ is a fold over the tape, except those on routes and TLS, which ask the real rout
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import accumulate
 
 from msgspec import Struct
@@ -78,10 +78,14 @@ def cost_of(design: Design, tape: Tape) -> Cost:
     return Cost(round(instances, 1), round(balancers, 1), round(total, 1))
 
 
-def judge(design: Design, tape: Tape) -> list[Judged]:
-    """A verdict on each requirement, in the order of the chapter's list; `tape` is one run of the whole hour."""
+def judge(design: Design, tape: Tape, busiest: Mapping[str, float] | None = None) -> list[Judged]:
+    """A verdict on each requirement, in the order of the chapter's list; `tape` is one run of the whole hour.
+
+    `busiest` is what an exact simulation of the peak knows of evenness: see `Exact`.
+    """
     routing = _routing(design)
     judged = [rule(design, tape) for rule in _RULES]
+    judged = [_seen_exactly(one, design, busiest or {}) if one.id == "even" else one for one in judged]
     if routing.verdict == "failed":
         judged = [_unreached(one) if one.id in ("capacity", "availability") else one for one in judged]
     return [judged[0], routing, *judged[1:]]
@@ -162,7 +166,7 @@ def _wrong_ways(design: Design) -> Iterator[str]:
             yield f"{path} goes to {found or 'nobody'}" + (f", not to {pool}" if pool else "")
 
 
-def _even(design: Design, tape: Tape) -> Judged:
+def _even(_design: Design, tape: Tape) -> Judged:
     most, where, broken = 1.0, "", None
     for name in tape.fleets:
         for second in range(PEAK_HOURS[0], min(PEAK_HOURS[1], tape.seconds), 10):
@@ -175,15 +179,26 @@ def _even(design: Design, tape: Tape) -> Judged:
             if ratio > most:
                 most, where = ratio, f" ({name}, second {second})"
     measured = f"the busiest instance had {most:.2f} times its service's mean{where}"
-    hashed = [name for name in SERVICES if design.pool[name].algorithm in _HASHES]
-    if hashed and broken is None:
-        measured = f"the flow model deals a hash out evenly, which no hash does ({', '.join(hashed)})"
-        return Judged("even", _EVEN_SAYS, "unknown", measured)
     return _verdict("even", _EVEN_SAYS, broken is None, measured, broken)
 
 
 _EVEN_SAYS = "traffic is even over the instances of a service"
 _HASHES = {"ip_hash", "consistent_hash"}
+
+
+def _seen_exactly(one: Judged, design: Design, busiest: Mapping[str, float]) -> Judged:
+    """The verdict on evenness with what is known beyond means; a hash that was not played is not known."""
+    if one.verdict == "failed":
+        return one
+    unseen = [name for name in SERVICES if design.pool[name].algorithm in _HASHES and name not in busiest]
+    if unseen:
+        measured = f"means deal a hash out evenly, which no hash does ({', '.join(unseen)}); `--exact` plays it"
+        return Judged("even", _EVEN_SAYS, "unknown", measured)
+    if not busiest:
+        return one
+    name, most = max(busiest.items(), key=lambda service: service[1])
+    measured = f"{one.measured}; {most:.2f} times ({name}) when each request of two seconds was played"
+    return _verdict("even", _EVEN_SAYS, most <= UNEVEN_AT_MOST, measured, PEAK_HOURS[1] - 30)
 
 
 def _failures(design: Design, tape: Tape) -> Judged:
@@ -282,7 +297,10 @@ def _availability(_design: Design, tape: Tape) -> Judged:
     allowed = UNANSWERED * day
     broken = _first(second for second, sofar in enumerate(accumulate(unanswered)) if sofar > allowed)
     share = 1 - sum(unanswered) / day
-    measured = f"{share:.4%} of the day; {_count(sum(unanswered))} got no answer in this hour, {_count(allowed)} may"
+    measured = (
+        f"{share:.4%} of the day, with 23 quiet hours after this one; "
+        f"{_count(sum(unanswered))} got no answer in this hour, {_count(allowed)} may"
+    )
     return _verdict("availability", "99.99 % available", broken is None, measured, broken)
 
 

@@ -1,7 +1,8 @@
 """The kernel: a `World` played request by request, compiled where numba is, and the same source interpreted elsewhere.
 
-`play(world)` gives a `Tape`. Inside, `layout` names what lies where, `memory` lays a world out, `picks` are the
-algorithms, `beliefs` the health checks, `engine` the events, and `play` the driver that people meet.
+`play(world)` gives a `Tape`. Inside, `layout` and `rows` name what lies where, `memory` lays a world out, `engine` says
+what happens next, `journey` what a request meets, `picks` are the algorithms, `beliefs` the health checks, `strikes`
+the mishaps, and `play` is the driver that people meet.
 """
 
 from lbtutor.sim.kernel.compiled import AVAILABLE, EXTRA

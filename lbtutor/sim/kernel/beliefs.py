@@ -56,13 +56,11 @@ def list_offered(m: Memory, b: int, f: int, now: float) -> None:
         if came and not m.n[view + KNOWN]:
             _came(m, f, base + place, now)
         m.n[view + KNOWN] = came
-        m.n[view + OFFERED] = came or (opens and is_willing(m, first + place))
-        m.n[m.n[AT_KEYS] + base + place] = NOT_OFFERED
-        if m.n[view + OFFERED]:
+        key = m.n[m.n[AT_KEYS] + base + place] & (NOT_OFFERED - 1)
+        m.n[m.n[AT_KEYS] + base + place] = key | NOT_OFFERED
+        if came or (opens and is_willing(m, first + place)):
+            m.n[m.n[AT_KEYS] + base + place] = key
             m.n[m.n[AT_OFFERED] + base + count] = first + place
-            m.n[m.n[AT_KEYS] + base + place] = (
-                m.n[view + IN_FLIGHT] * ONE_IN_FLIGHT + m.n[view + LAST_PICK] * ONE_PICK + place
-            )
             count += 1
     group = group_at(m, b, f)
     m.n[group + HOW_MANY] = count

@@ -15,8 +15,10 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, TypeVar
 
+_Module = Any  # the stubs of numba know none of the options that are used here
 
-def _found(module: str) -> Any:
+
+def _found(module: str) -> _Module:
     try:
         return import_module(module)
     except ImportError:

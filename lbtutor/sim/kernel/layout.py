@@ -45,11 +45,8 @@ DOWN, RUNS, HANGS = range(3)
 JOINS, DRAINS, LEFT = range(3)
 """What the operator says of one."""
 
-# what a balancer knows of an instance; what each request touches lies together
+# what a balancer knows of an instance
 (
-    IN_FLIGHT,
-    OFFERED,
-    LAST_PICK,
     EJECTED,
     FAILURES,
     BELIEVED,
@@ -59,8 +56,8 @@ JOINS, DRAINS, LEFT = range(3)
     TIMES_EJECTED,
     STEP,
     SOCKETS,
-) = range(12)
-VIEW = 16
+) = range(9)
+VIEW = 9
 (
     NEXT_PROBE,
     PROBE_ENDS,
@@ -203,11 +200,12 @@ LOWEST_BUCKET = ceil(log(1e-6) / LOG_GROWTH)
 BUCKETS = ceil(log(1e3) / LOG_GROWTH) - LOWEST_BUCKET + 1
 """Latencies from a microsecond to a quarter of an hour; what is outside counts in the outermost bucket."""
 
-NOT_OFFERED = 2**63 - 1
+NOT_OFFERED = 1 << 62
 ONE_IN_FLIGHT = 1 << 41
 ONE_PICK = 1 << 10
 MOST_PICKS = 2**31 - 1
-"""A key of least connections: 22 bits in flight, 31 bits when last picked, 10 bits the place in the fleet."""
+"""What each request touches is one number, the key of least connections: whether the instance is not offered, 21 bits
+in flight, 31 bits when it was last picked, 10 bits its place in the fleet. The least of them is who is due."""
 
 MILLION = 1_000_000
 """A retry, in the millionths that a budget is kept in."""

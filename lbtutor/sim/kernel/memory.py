@@ -41,7 +41,7 @@ def new_memory(world: World) -> Memory:
         AT_BUCKET: [-1] * buckets,
         AT_INSTANCE: _instance_rows(world),
         AT_BELIEF: [0] * (views * VIEW),
-        AT_KEYS: [NOT_OFFERED] * views,
+        AT_KEYS: [NOT_OFFERED + i for _ in range(balancers) for fleet in world.fleets for i in range(fleet.room)],
         AT_OFFERED: [0] * views,
         AT_REST: [0] * max(fleet.room for fleet in world.fleets),
         AT_GROUP: [0] * (balancers * fleets * GROUP),
@@ -114,9 +114,11 @@ def client_address(client: int) -> str:
 
 
 def _calendar(world: World) -> tuple[float, int]:
-    """The width of one bucket of the calendar, about one end of a request wide, and how many buckets there are."""
-    peak = max(rate for _, rate in world.load.rate) + max(world.load.at(0.0), 1.0)
-    width = 1.0 / peak
+    """The width of one bucket of the calendar, four ends or so, and how many buckets there are.
+
+    Narrower ones make shorter lists, but more of them than the processor's nearest memory holds.
+    """
+    width = 4.0 / max(1.0, *(rate for _, rate in world.load.rate))
     horizon = 12 * max(fleet.work for fleet in world.fleets)
     buckets = 16
     while buckets * width < horizon and buckets < 1 << 17:
@@ -226,13 +228,13 @@ def _whole_times(world: World, width: float) -> list[float]:
 
 
 def _cart_times(world: World, dice: Array) -> list[float]:
-    """When each cart ends, spread evenly over a cart's life, and when it was last used."""
+    """When each cart ends, spread evenly over a cart's life; when it was last used; since when it is where it is."""
     return [
         value
         for fleet in world.fleets
         if fleet.carts is not None
         for _ in range(fleet.carts.open)
-        for value in (fleet.carts.lasts * uniform(dice, TRAFFIC), 0.0)
+        for value in (fleet.carts.lasts * uniform(dice, TRAFFIC), 0.0, 0.0)
     ]
 
 

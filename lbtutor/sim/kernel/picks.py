@@ -14,7 +14,16 @@ from lbtutor.core.algorithms.load import STALE_AFTER
 from lbtutor.sim.kernel.compiled import compiled
 from lbtutor.sim.kernel.dice import CHOICE, uniform
 from lbtutor.sim.kernel.layout import *
-from lbtutor.sim.kernel.rows import belief_at, belief_times_at, fleet_at, group_at
+from lbtutor.sim.kernel.rows import (
+    belief_at,
+    belief_times_at,
+    fleet_at,
+    group_at,
+    in_flight,
+    is_offered,
+    last_pick,
+    set_last_pick,
+)
 
 
 @compiled
@@ -42,7 +51,7 @@ def pick(m: Memory, b: int, f: int, client: int, attempt: int, tried: int, now: 
     if algorithm in (LEAST_CONNECTIONS, LEAST_RESPONSE_TIME):
         chosen = _least(m, b, m.n[AT_OFFERED] + base, count, algorithm, now)
         m.n[group + PICKS] += 1
-        m.n[belief_at(m, b * m.n[Z_INSTANCES] + chosen) + LAST_PICK] = m.n[group + PICKS]
+        set_last_pick(m, b * m.n[Z_INSTANCES] + chosen, m.n[group + PICKS])
         m.x[belief_times_at(m, b * m.n[Z_INSTANCES] + chosen) + ASKED_AT] = now
         return chosen
     return _drawn(m, b, f, m.n[AT_OFFERED] + base, m.n[AT_ENDS] + base, count, algorithm, client)
@@ -88,13 +97,14 @@ def _look_again(m: Memory, b: int, f: int) -> None:
     base, count = b * instances + first, m.n[group + HOW_MANY]
     m.n[group + TURN] = m.n[m.n[AT_OFFERED] + base + _due(m, b, f, m.n[AT_OFFERED] + base, count)]
     for g in range(first, first + room):
-        view = belief_at(m, b * instances + g)
-        if not m.n[view + OFFERED]:
-            m.n[view + LAST_PICK] = 0
-            m.x[belief_times_at(m, b * instances + g) + ASKED_AT] = -NEVER
-        if not (m.n[view + SEEN] and m.n[view + OFFERED]):
-            m.x[belief_times_at(m, b * instances + g) + PURSE] = 0.0
-        m.n[view + SEEN] = m.n[view + OFFERED]
+        row = b * instances + g
+        offered = is_offered(m, row)
+        if not offered:
+            set_last_pick(m, row, 0)
+            m.x[belief_times_at(m, row) + ASKED_AT] = -NEVER
+        if not (m.n[belief_at(m, row) + SEEN] and offered):
+            m.x[belief_times_at(m, row) + PURSE] = 0.0
+        m.n[belief_at(m, row) + SEEN] = offered
     m.n[group + CHANGED] = 0
 
 
@@ -136,14 +146,13 @@ def _least_key(m: Memory, b: int, f: int) -> int:
     first, room = m.n[fleet_at(m, f) + FIRST], m.n[fleet_at(m, f) + ROOM]
     base = b * m.n[Z_INSTANCES] + first
     keys = m.n[AT_KEYS] + base
-    least = NOT_OFFERED
+    least = NOT_OFFERED * 2 - 1
     for key in m.n[keys : keys + room]:
         least = min(least, key)
     place = least & (ONE_PICK - 1)
     group = group_at(m, b, f)
     m.n[group + PICKS] += 1
     picks = m.n[group + PICKS]
-    m.n[belief_at(m, base + place) + LAST_PICK] = picks
     m.n[keys + place] = (least & ~(ONE_IN_FLIGHT - 1)) | (picks * ONE_PICK) | place
     return first + place  # type: ignore[no-any-return]
 
@@ -156,16 +165,15 @@ def _least(m: Memory, b: int, base: int, count: int, algorithm: int, now: float)
     best, best_score, best_pick = -1, 0.0, 0
     for position in range(base, base + count):
         g = m.n[position]
-        view = belief_at(m, row + g)
         times = belief_times_at(m, row + g)
         if algorithm == LEAST_RESPONSE_TIME:
             seconds = _seconds(m, row + g, now)
             if seconds < 0.0:
                 seconds = fastest * _faded(m, row + g, now)
-            score = seconds * (m.n[view + IN_FLIGHT] + 1) / m.x[times + WEIGHT]
+            score = seconds * (in_flight(m, row + g) + 1) / m.x[times + WEIGHT]
         else:
-            score = m.n[view + IN_FLIGHT] / m.x[times + WEIGHT]
-        last = m.n[view + LAST_PICK]
+            score = in_flight(m, row + g) / m.x[times + WEIGHT]
+        last = last_pick(m, row + g)
         if best < 0 or score < best_score or (score == best_score and last < best_pick):
             best, best_score, best_pick = g, score, last
     return best
@@ -250,7 +258,7 @@ def _drawn(m: Memory, b: int, f: int, base: int, first_end: int, count: int, alg
 
 @compiled
 def _load(m: Memory, row: int) -> float:
-    return m.n[belief_at(m, row) + IN_FLIGHT] / m.x[belief_times_at(m, row) + WEIGHT]  # type: ignore[no-any-return]
+    return in_flight(m, row) / m.x[belief_times_at(m, row) + WEIGHT]  # type: ignore[no-any-return]
 
 
 @compiled
@@ -287,7 +295,7 @@ def _walk(m: Memory, row: int, f: int, client: int, base: int, count: int) -> in
     start = m.n[m.n[AT_RING_START] + m.n[fleet + FIRST_START] + client]
     for step in range(points):
         g = m.n[m.n[AT_RING_OWNER] + first + (start + step) % points]
-        if m.n[belief_at(m, row + g) + OFFERED] and m.n[base + _place_of(m, base, count, g)] == g:
+        if is_offered(m, row + g) and m.n[base + _place_of(m, base, count, g)] == g:
             return g  # type: ignore[no-any-return]
     return m.n[base]  # type: ignore[no-any-return]
 

@@ -16,7 +16,7 @@ from itertools import count
 from math import ceil
 
 from lbtutor.core.scaling import Autoscaler
-from lbtutor.sim.kernel import engine
+from lbtutor.sim.kernel import engine, journey, sockets, strikes
 from lbtutor.sim.kernel.layout import *
 from lbtutor.sim.kernel.memory import grown, new_memory
 from lbtutor.sim.kernel.rows import belief_at, count_at, fleet_at, group_at, instance_at, spent_at, told_at
@@ -62,7 +62,7 @@ class Player:
 
     def _begin(self) -> None:
         m = self._m
-        engine.list_all(m, 0.0)
+        strikes.list_all(m, 0.0)
         m.x[Z_CONTROL] = 0.0
         for f, fleet in enumerate(self.world.fleets):
             open_now = 0 if fleet.sockets is None else fleet.sockets.open
@@ -70,8 +70,8 @@ class Player:
             for pair in range(pairs if open_now else 0):
                 b, i = divmod(pair, fleet.instances)
                 share = (pair + 1) * open_now // pairs - pair * open_now // pairs
-                engine.add_sockets(m, b, f, self._firsts[f] + i, share)
-            engine.draw_socket(m, f, 0.0)
+                sockets.add_sockets(m, b, f, self._firsts[f] + i, share)
+            sockets.draw_socket(m, f, 0.0)
 
     def play_second(self) -> None:
         """One second more, and a row of the tape."""
@@ -115,7 +115,7 @@ class Player:
 
     def _strike(self, stroke: Stroke, now: float) -> None:
         if stroke.fleet < 0:
-            engine.strike_balancer(self._m, stroke.machine, stroke.kind == "heal", now)
+            strikes.strike_balancer(self._m, stroke.machine, stroke.kind == "heal", now)
             return
         g = self._firsts[stroke.fleet] + stroke.machine
         row = instance_at(self._m, g)
@@ -124,22 +124,22 @@ class Player:
         self._make_room(int(self._m.n[row + HERE]))
         if stroke.kind == "start":
             self._coming[stroke.fleet].discard(stroke.machine)
-            engine.strike(self._m, g, RUNS, 1.0, now)
-            engine.tell(self._m, g, JOINS, now)
+            strikes.strike(self._m, g, RUNS, 1.0, now)
+            strikes.tell(self._m, g, JOINS, now)
         elif stroke.kind == "drain":
-            engine.tell(self._m, g, DRAINS, now)
+            strikes.tell(self._m, g, DRAINS, now)
         elif stroke.kind == "stop":
-            engine.strike(self._m, g, DOWN, 1.0, now)
+            strikes.strike(self._m, g, DOWN, 1.0, now)
             self._see_off(stroke.fleet, stroke.machine, g, now)
         elif self._m.n[row + MEMBER] and not self._m.n[row + DRAINING]:
             state = {"crash": DOWN, "hang": HANGS}.get(stroke.kind, RUNS)
-            engine.strike(self._m, g, state, stroke.amount if stroke.kind == "slow" else 1.0, now)
+            strikes.strike(self._m, g, state, stroke.amount if stroke.kind == "slow" else 1.0, now)
 
     def _see_off(self, fleet: int, machine: int, g: int, now: float) -> None:
         """One that the autoscaler does not want leaves; one that is deployed comes back."""
         if machine in self._going[fleet]:
             self._going[fleet].discard(machine)
-            engine.tell(self._m, g, LEFT, now)
+            strikes.tell(self._m, g, LEFT, now)
 
     # autoscaling
 
@@ -147,9 +147,10 @@ class Player:
         scaler = self._scalers[f]
         if scaler is None:
             return
-        utilisation = self.tape.utilisation(self.world.fleets[f].name)[-1]
-        serving = [i for i in self._members(f) if self._state(f, i) == RUNS]
-        scaler.observe(now, utilisation if serving else None, len(serving))
+        fleet = self.world.fleets[f]
+        serving = sum(self._state(f, i) == RUNS for i in self._members(f))
+        busy = self.tape.series("busy", fleet.name)[-1]
+        scaler.observe(now, busy / (serving * fleet.slots) if serving else None, serving)
         members = self._members(f)
         self._replace_dead(f, members, now, scaler.config.warm_up)
         missing = scaler.wanted - len(members) - len(self._coming[f] - set(members))
@@ -204,7 +205,7 @@ class Player:
 
     def _write(self) -> None:
         m, fleets, balancers = self._m, range(len(self.world.fleets)), range(self.world.balancers.count)
-        engine.count_busy(m, float(m.x[Z_NOW]))
+        journey.count_busy(m, float(m.x[Z_NOW]))
         counts = {name: [int(m.n[count_at(m, f) + at]) for f in fleets] for at, name in enumerate(COUNTS)}
         gauges = self._gauges()
         times = {name: [float(m.x[spent_at(m, f) + at]) for f in fleets] for at, name in enumerate(TIMES)}

@@ -1,4 +1,4 @@
-"""Where a row begins. `m.n[fleet_at(m, f) + SLOTS]` is column SLOTS of fleet f; times are in `m.x`."""
+"""Where a row begins: `m.n[fleet_at(m, f) + SLOTS]` is column SLOTS of fleet f. And what a key says."""
 
 # ruff: noqa: F403, F405 - the columns of the memory are this module's vocabulary
 
@@ -71,3 +71,24 @@ def told_at(m: Memory, b: int) -> int:
 @compiled
 def group_at(m: Memory, b: int, f: int) -> int:
     return m.n[AT_GROUP] + (b * m.n[Z_FLEETS] + f) * GROUP  # type: ignore[no-any-return]
+
+
+@compiled
+def in_flight(m: Memory, row: int) -> int:
+    return (m.n[m.n[AT_KEYS] + row] & (NOT_OFFERED - 1)) // ONE_IN_FLIGHT  # type: ignore[no-any-return]
+
+
+@compiled
+def last_pick(m: Memory, row: int) -> int:
+    return (m.n[m.n[AT_KEYS] + row] & (ONE_IN_FLIGHT - 1)) // ONE_PICK  # type: ignore[no-any-return]
+
+
+@compiled
+def is_offered(m: Memory, row: int) -> bool:
+    return m.n[m.n[AT_KEYS] + row] < NOT_OFFERED  # type: ignore[no-any-return]
+
+
+@compiled
+def set_last_pick(m: Memory, row: int, pick: int) -> None:
+    key = m.n[m.n[AT_KEYS] + row]
+    m.n[m.n[AT_KEYS] + row] = (key & ~((MOST_PICKS) * ONE_PICK)) | (pick * ONE_PICK)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from lbtutor.core import ConfigError
+from lbtutor.core import ConfigError, Seconds
 from lbtutor.course.challenge.design import (
     HIDDEN,
     SERVICES,
@@ -43,7 +43,7 @@ instances = 10
 def test_only_what_must_be_decided_must_be_said() -> None:
     design = read_design(LEAST, "least.toml")
     assert design.balancers.capacity == 100_000
-    assert design.dns.ttl == 60
+    assert design.dns.ttl == Seconds(60)
     assert design.pool["users"].scale is None
 
 

@@ -95,6 +95,16 @@ def test_a_hash_is_not_called_even_by_a_model_that_deals_it_out_evenly(judged: V
     assert judged(pool=pools)["even"].verdict == "unknown"
 
 
+@pytest.mark.parametrize(("most", "verdict"), [(1.1, "passed"), (1.3, "failed")])
+def test_what_was_played_exactly_says_whether_a_hash_is_even(
+    passing: Design, tape: Tape, most: float, verdict: str
+) -> None:
+    pools = {**passing.pool, "users": structs.replace(passing.pool["users"], algorithm="ip_hash")}
+    judged = {one.id: one for one in judge(structs.replace(passing, pool=pools), tape, {"users": most})}
+    assert judged["even"].verdict == verdict
+    assert f"{most:.2f} times (users)" in judged["even"].measured
+
+
 def test_the_cost_adds_instances_balancers_and_stores(passing: Design, tape: Tape) -> None:
     cost = cost_of(passing, tape)
     capacity = passing.balancers.count * passing.balancers.capacity
