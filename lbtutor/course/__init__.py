@@ -4,5 +4,5 @@ Read in this order. `lesson` is what a lesson is made of; `goals` are the condit
 the folds that see whether it does. `loader` makes a lesson of a folder, with `manuscript`, `steps` and `questions` for
 its parts; `catalog` finds the folders. `session` is one learner in one lesson. `progress` keeps what they did in a
 file, as a `record` that merges; `spacing` and `review` bring questions back. `plain` tells a lesson as text, `prose`
-makes text of Markdown.
+makes text of Markdown. `challenge` is the chapter's design challenge: a design, its day, and what is judged.
 """

@@ -19,7 +19,7 @@ from lbtutor.core.messages import Answer, Forward, Outcome, OutcomeKind, Reject,
 from lbtutor.core.retry import IDEMPOTENT
 from lbtutor.live.answers import named, own_answer, whole_answer
 from lbtutor.live.fields import Fields, Refusal, trailers
-from lbtutor.live.heads import VIA, AnswerHead, RequestHead
+from lbtutor.live.heads import VIA_US, AnswerHead, RequestHead
 
 if TYPE_CHECKING:
     from lbtutor.live.addresses import Address
@@ -144,7 +144,7 @@ class Exchange:
         """The head as the backend gets it."""
         head = self._head
         said = self._client.introduction.fields(head)
-        said = b"%bX-Request-Id: %b\r\n%b" % (said, self.name, VIA[head.version])
+        said = b"%bX-Request-Id: %b\r\n%b" % (said, self.name, VIA_US[head.version])
         return head.for_backend(said, self._forward.own_cookie)
 
     def body_for_backend(self) -> bytes:

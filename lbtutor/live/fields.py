@@ -27,7 +27,7 @@ from collections.abc import Callable
 from enum import Enum, auto
 from functools import lru_cache
 
-from lbtutor.live.forwarding import HEARSAY, HEARSAY_PREFIX
+from lbtutor.live import forwarding
 
 Fields = list[tuple[bytes, bytes]]
 """Field lines as they came: name and value."""
@@ -50,25 +50,26 @@ class Role(Enum):
     VIA = auto()
 
 
-END_TO_END = Role.END_TO_END
+END_TO_END, HOP_BY_HOP, CONNECTION, LENGTH, CODING, UPGRADE, HOST, COOKIE, EXPECT, HEARSAY, REQUEST_ID, VIA = Role
+"""By names of their own: to find a member in its Enum costs 80 ns more, and a head asks twenty times."""
 
 _ANSWER_ROLES = {
-    b"connection": Role.CONNECTION,
-    b"content-length": Role.LENGTH,
-    b"transfer-encoding": Role.CODING,
-    b"keep-alive": Role.HOP_BY_HOP,
-    b"proxy-connection": Role.HOP_BY_HOP,
-    b"te": Role.HOP_BY_HOP,
-    b"upgrade": Role.UPGRADE,
-    b"x-request-id": Role.REQUEST_ID,
+    b"connection": CONNECTION,
+    b"content-length": LENGTH,
+    b"transfer-encoding": CODING,
+    b"keep-alive": HOP_BY_HOP,
+    b"proxy-connection": HOP_BY_HOP,
+    b"te": HOP_BY_HOP,
+    b"upgrade": UPGRADE,
+    b"x-request-id": REQUEST_ID,
 }
 
 _REQUEST_ROLES = _ANSWER_ROLES | {
-    b"host": Role.HOST,
-    b"cookie": Role.COOKIE,
-    b"expect": Role.EXPECT,
-    b"via": Role.VIA,
-    **dict.fromkeys(HEARSAY, Role.HEARSAY),
+    b"host": HOST,
+    b"cookie": COOKIE,
+    b"expect": EXPECT,
+    b"via": VIA,
+    **dict.fromkeys(forwarding.HEARSAY, HEARSAY),
 }
 
 _NEVER_NAMED = {b"close", b"keep-alive", b"host", b"content-length", b"transfer-encoding", b"cache-control"}
@@ -102,10 +103,10 @@ class _Roles(dict[bytes, Role]):
 
 def _role_in_request(name: bytes) -> Role:
     role = _REQUEST_ROLES.get(name, END_TO_END)
-    if role is END_TO_END and name.startswith(HEARSAY_PREFIX):
-        return Role.HEARSAY
+    if role is END_TO_END and name.startswith(forwarding.HEARSAY_PREFIX):
+        return HEARSAY
     if b"_" in name and _role_in_request(name.replace(b"_", b"-")) is not END_TO_END:
-        return Role.HOP_BY_HOP
+        return HOP_BY_HOP
     return role
 
 

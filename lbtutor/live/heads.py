@@ -12,10 +12,19 @@ from functools import lru_cache
 
 from lbtutor.live.fields import (
     BODILESS,
+    CODING,
+    CONNECTION,
+    COOKIE,
     END_TO_END,
+    EXPECT,
+    HEARSAY,
+    HOST,
+    LENGTH,
+    REQUEST_ID,
+    UPGRADE,
+    VIA,
     Fields,
     Refusal,
-    Role,
     answer_roles,
     named_in,
     request_roles,
@@ -28,7 +37,7 @@ _NEVER_SWITCHED_TO = {b"h2c", b"h2", b"http", b"tls"}
 MOST_PASSES = 10
 """How often a request may come by before it is taken to go round in a circle."""
 
-VIA = {"1.1": b"Via: 1.1 lbtutor\r\n\r\n", "1.0": b"Via: 1.0 lbtutor\r\n\r\n"}
+VIA_US = {"1.1": b"Via: 1.1 lbtutor\r\n\r\n", "1.0": b"Via: 1.0 lbtutor\r\n\r\n"}
 """The last line of a head that is sent on, by the version in which it came (RFC 9110, section 7.6.3)."""
 
 _HOST = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[0-9A-Za-z._~%!$&'()*+,;=-]*)(?::[0-9]{0,5})?")
@@ -58,31 +67,31 @@ class RequestHead:
             role = request_roles[name]
             if role is END_TO_END:
                 lines += (name, b": ", value, b"\r\n")
-            elif role is Role.COOKIE:
+            elif role is COOKIE:
                 self.cookies += (value,)
-            elif role is Role.HOST:
+            elif role is HOST:
                 if host is not None:
                     raise Refusal(400, "more than one Host")
                 host = value.strip()
-            elif role is Role.LENGTH:
+            elif role is LENGTH:
                 if length is not None:
                     raise Refusal(400, "more than one Content-Length")
                 length = int(value)
-            elif role is Role.CODING:
+            elif role is CODING:
                 if self.chunked:
                     raise Refusal(400, "more than one Transfer-Encoding")
                 self.chunked = _chunked(value, version)
-            elif role is Role.CONNECTION:
+            elif role is CONNECTION:
                 named |= named_in(value)
-            elif role is Role.UPGRADE:
+            elif role is UPGRADE:
                 self.upgrade = value if not self.upgrade else self.upgrade + b", " + value
-            elif role is Role.EXPECT:
+            elif role is EXPECT:
                 self.expects = _expects(value)
-            elif role is Role.HEARSAY:
+            elif role is HEARSAY:
                 self.hearsay += ((name, value),)
-            elif role is Role.REQUEST_ID:
+            elif role is REQUEST_ID:
                 self.request_id = value.strip()
-            elif role is Role.VIA:
+            elif role is VIA:
                 lines += (name, b": ", value, b"\r\n")
                 passes += value.count(b" lbtutor")
         if version != "1.1" or host is None:
@@ -175,18 +184,18 @@ class AnswerHead:
             role = answer_roles[name]
             if role is END_TO_END:
                 lines += (name, b": ", value, b"\r\n")
-            elif role is Role.LENGTH:
+            elif role is LENGTH:
                 if self.length is not None:
                     raise Refusal(502, "more than one Content-Length")
                 self.length = int(value)
                 lines += (b"Content-Length", b": ", value.strip(), b"\r\n")
-            elif role is Role.CODING:
+            elif role is CODING:
                 if self.chunked:
                     raise Refusal(502, "more than one Transfer-Encoding")
                 self.chunked = _chunked(value, "1.1")
-            elif role is Role.CONNECTION:
+            elif role is CONNECTION:
                 named |= named_in(value)
-            elif role is Role.UPGRADE:
+            elif role is UPGRADE:
                 self.upgrade = value.strip()
         if self.chunked and self.length is not None:
             raise Refusal(502, "both Content-Length and Transfer-Encoding")

@@ -3,11 +3,11 @@
 The same M/M/4 queue at 80 % load, played by `simulate` (whole balancer, one backend with four workers, nobody
 listening), by SimPy (a process for each customer) and by Ciw, on one core. They take turns, round after round; told are
 the medians, in requests a second of CPU time, and the medians of the ratios within a round, so that a slow minute is
-slow for all. That they play the same queue is seen from the mean wait. Where SimPy or Ciw is not installed, it
-is left out.
+slow for all. That they play the same queue is seen from the mean wait. Where SimPy or Ciw is not installed, it is
+left out.
 
-Measured on two shared Xeon cores, CPython 3.11: 323 000 requests/s, 2.4 times SimPy 4.1 and 5.9 times Ciw 3.2. A request
-costs, in microseconds, by the number of backends:
+Measured on two shared Xeon cores, CPython 3.11: 323 000 requests/s, 2.4 times SimPy 4.1 and 5.9 times Ciw 3.2. What a
+request costs, in microseconds, by the number of backends:
 
                           3     10     30    100    250
     round_robin         3.1    3.2    3.3    3.9    4.8

@@ -174,6 +174,18 @@ def test_slow_instances_get_less_from_who_looks_and_shed_where_nobody_does() -> 
     assert blind.series("shed")[60] == pytest.approx(250, abs=2)
 
 
+@pytest.mark.parametrize(
+    ("algorithm", "at_the_newcomer"), [("least_connections", 5000), ("power_of_two", 950), ("round_robin", 500)]
+)
+def test_to_who_counts_what_is_in_flight_an_instance_without_websockets_is_idle(
+    algorithm: str, at_the_newcomer: int
+) -> None:
+    """A fresh machine has none, the others have thousands: least connections sends it everything that comes."""
+    words = {"algorithm": algorithm, "sockets": Sockets(100_000), "capacity": 6000.0}
+    tape = play_flow(world(at(30, "crash", instances=(0,), lasts=Seconds(30)), fleet=words)).tape
+    assert tape.picked_of("web", (100, 101))[0] == pytest.approx(at_the_newcomer, rel=0.02)
+
+
 @pytest.mark.parametrize(("budget", "recovers"), [(0.1, True), (None, False)])
 def test_without_a_budget_a_storm_of_retries_outlives_what_began_it(budget: float | None, *, recovers: bool) -> None:
     words = {"retry": Retry(4, budget, on=("timeout",)), "timeout": Seconds(0.02), "queue": 1000}

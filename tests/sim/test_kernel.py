@@ -15,7 +15,7 @@ from lbtutor.core import PassiveCheck, Retry, Seconds
 from lbtutor.core.errors import ConfigError
 from lbtutor.core.health import HealthCheck
 from lbtutor.core.scaling import Scaling
-from lbtutor.sim.kernel import AVAILABLE, Player, play, play_all
+from lbtutor.sim.kernel import AVAILABLE, Player, is_made, play, play_all
 from lbtutor.sim.tape import Tape
 from lbtutor.sim.world import KERNEL_ALGORITHMS, Balancers, Carts, Dns, Fleet, Load, Mishap, Sockets, World
 
@@ -317,6 +317,19 @@ def test_many_worlds_are_played_in_processes_and_told_in_order() -> None:
     assert list(play_all(worlds, processes=2)) == list(map(play, worlds))
 
 
+def test_ctrl_c_keeps_the_worlds_that_were_played(monkeypatch: pytest.MonkeyPatch) -> None:
+    play_second = Player.play_second
+
+    def until_ctrl_c(player: Player) -> None:
+        if player.world.seed == 2 and player.tape.seconds == 1:
+            raise KeyboardInterrupt
+        play_second(player)
+
+    monkeypatch.setattr(Player, "play_second", until_ctrl_c)
+    tapes = list(play_all([world(web(), lasts=2, seed=seed) for seed in range(4)], processes=1))
+    assert [tape.seconds for tape in tapes] == [2, 2]
+
+
 _INTERPRETED = """
 import pickle, sys
 sys.modules["numba"] = sys.modules["numpy"] = None
@@ -334,3 +347,9 @@ def test_the_interpreted_kernel_gives_the_same_tape_to_the_last_digit() -> None:
     command = [sys.executable, "-c", _INTERPRETED]
     said = subprocess.run(command, input=pickle.dumps(worlds), capture_output=True, check=True).stdout
     assert pickle.loads(said) == list(map(play, worlds))
+
+
+@pytest.mark.skipif(not AVAILABLE, reason="nothing is compiled")
+def test_machine_code_is_made_once() -> None:
+    play(world(web(), lasts=1))
+    assert is_made()

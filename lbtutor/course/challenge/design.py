@@ -189,15 +189,17 @@ def design_names() -> dict[str, Path]:
 
 
 def find_design(name: str) -> Path:
-    """The file of a design given by name or by path; raises `ConfigError` with the nearest name."""
-    path = Path(name)
+    """The file of a design given by its path or, where there is none, by the name of a shipped one.
+
+    Raises `ConfigError` with the nearest name.
+    """
+    path, names = Path(name), design_names()
+    if not path.exists() and name.removesuffix(".toml") in names:
+        return names[name.removesuffix(".toml")]
     if path.suffix == ".toml" or path.name != name or path.is_file():
         return path
-    names = design_names()
-    if name not in names:
-        listed = {known for known in names if known != HIDDEN}
-        raise ConfigError(f"there is no design named {name!r}; {suggest(name, listed)} (a file is given by its path)")
-    return names[name]
+    listed = {known for known in names if known != HIDDEN}
+    raise ConfigError(f"there is no design named {name!r}; {suggest(name, listed)} (a file is given by its path)")
 
 
 HIDDEN = "passing"

@@ -5,7 +5,7 @@ what happens next, `journey` what a request meets, `picks` are the algorithms, `
 the mishaps, and `play` is the driver that people meet.
 """
 
-from lbtutor.sim.kernel.compiled import AVAILABLE, EXTRA
+from lbtutor.sim.kernel.compiled import AVAILABLE, EXTRA, is_made
 from lbtutor.sim.kernel.play import Player, play, play_all
 
-__all__ = ["AVAILABLE", "EXTRA", "Player", "play", "play_all"]
+__all__ = ["AVAILABLE", "EXTRA", "Player", "is_made", "play", "play_all"]

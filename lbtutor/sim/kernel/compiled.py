@@ -43,13 +43,20 @@ def compiled(function: _F) -> _F:
         return function
     before, numba.config.CACHE_DIR = numba.config.CACHE_DIR, str(_cache())
     try:
+        return numba.njit(cache=True, **_OPTIONS)(function)  # type: ignore[no-any-return]
+    except RuntimeError:  # nowhere to keep it: then it is made anew in each process
         return numba.njit(**_OPTIONS)(function)  # type: ignore[no-any-return]
     finally:
         numba.config.CACHE_DIR = before
 
 
-_OPTIONS = {"cache": True, "error_model": "numpy", "_nrt": False}
+_OPTIONS = {"error_model": "numpy", "_nrt": False}
 """Nothing is allocated in the kernel, so nobody need count references to its arrays: that made it six times slower."""
+
+
+def is_made() -> bool:
+    """Is there nothing to wait for? To make the machine code takes half a minute, once for each version."""
+    return not AVAILABLE or any(_cache().glob("**/*.advance-*.nbi"))
 
 
 def ints(values: Iterable[int]) -> Array:

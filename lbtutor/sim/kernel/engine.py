@@ -48,12 +48,10 @@ def advance(m: Memory, until: float, rate: float, slope: float) -> bool:
         _play_ends(m, now)
         if m.x[Z_CONTROL] < now:  # an end has set a timer
             now = m.x[Z_CONTROL]
-        if m.n[Z_FREE_COUNT] == 0 or now >= until:
-            m.x[Z_LEFT] -= _expected(now - m.x[Z_NOW], rate + slope * (m.x[Z_NOW] - began), slope)
-            m.x[Z_NOW] = now
-            return now >= until  # type: ignore[no-any-return]
         m.x[Z_LEFT] -= _expected(now - m.x[Z_NOW], rate + slope * (m.x[Z_NOW] - began), slope)
         m.x[Z_NOW] = now
+        if now >= until or m.n[Z_FREE_COUNT] == 0:
+            return now >= until  # type: ignore[no-any-return]
         if now == m.x[Z_NEXT_ARRIVAL]:
             m.x[Z_LEFT] = 1.0 if m.n[Z_STEADY] else exponential(m.dice, TRAFFIC)
             m.x[Z_NEXT_ARRIVAL] = _next_arrival(m, now, rate + slope * (now - began), slope)

@@ -1,9 +1,10 @@
 """The names of the kernel's memory: what lies in which column.
 
-One `Memory` holds everything that changes while a world is played. Things of a kind lie in rows of one array, and the
-names below are the columns: of request r the state is `m.request[r * REQUEST + STATE]`. Instances of all fleets are
-numbered through (`g`), those of one fleet side by side; what balancer b knows of instance g is in row `b * G + g`, and
-what it knows of fleet f in row `b * F + f`.
+One `Memory` holds everything that changes while a world is played: whole numbers in one array and floats in another.
+Things of a kind lie in the rows of a section, and the names below are the columns: of request r the state is
+`m.n[request_at(m, r) + STATE]`. (Three arrays and no more, because numba passes each of them on as seven numbers, at
+each call.) Instances of all fleets are numbered through (`g`), those of one fleet side by side; what balancer b knows
+of instance g is in row `b * G + g`, and what it knows of fleet f in row `b * F + f`.
 
 The size is that of the world and of what is in flight at once, never of how many requests there were.
 """

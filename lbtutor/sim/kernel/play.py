@@ -269,21 +269,21 @@ def play(world: World, progress: Callable[[int, int], None] | None = None) -> Ta
 def play_all(worlds: Iterable[World], processes: int | None = None) -> Iterator[Tape]:
     """The tapes of several worlds in their order, played on all cores (or in so many processes).
 
-    What is done when somebody presses Ctrl-C has been given already, and the processes end.
+    When somebody presses Ctrl-C, it ends: what was played whole has been given, and is fewer than were asked for.
     """
     worlds = list(worlds)
     processes = min(len(worlds), processes or os.cpu_count() or 1)
     if processes < 2:
-        yield from map(play, worlds)
+        for world in worlds:
+            tape = play(world)
+            if tape.seconds < ceil(world.lasts):
+                return
+            yield tape
         return
-    from concurrent.futures import ProcessPoolExecutor
     from multiprocessing import get_context
 
-    pool = ProcessPoolExecutor(processes, mp_context=get_context("spawn"), initializer=_leave_ctrl_c)
-    try:
-        yield from pool.map(play, worlds)
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
+    with get_context("spawn").Pool(processes, _leave_ctrl_c) as pool, suppress(KeyboardInterrupt):
+        yield from pool.imap(play, worlds)
 
 
 def _leave_ctrl_c() -> None:

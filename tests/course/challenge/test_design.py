@@ -47,10 +47,8 @@ def test_only_what_must_be_decided_must_be_said() -> None:
     assert design.pool["users"].scale is None
 
 
-@pytest.mark.parametrize("line", [line for line in LEAST.splitlines() if "=" in line and "title" not in line])
+@pytest.mark.parametrize("line", [line for line in LEAST.splitlines() if "=" in line and "path" not in line])
 def test_and_each_of_that_is_missed(line: str) -> None:
-    if line.startswith("path"):
-        pytest.skip("a route without a path is one for every path")
     with pytest.raises(ConfigError, match=r"least\.toml"):
         read_design(LEAST.replace(f"{line}\n", "", 1), "least.toml")
 
@@ -125,6 +123,14 @@ def test_a_name_that_is_not_known_gets_the_nearest_one_and_never_the_hidden_one(
     with pytest.raises(ConfigError) as refused:
         find_design("xyz")
     assert HIDDEN not in str(refused.value)
+
+
+def test_a_file_of_ones_own_comes_before_a_shipped_design(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert find_design("chapter.toml") == find_design("chapter") == design_names()["chapter"]
+    (tmp_path / "chapter.toml").write_text(LEAST)
+    assert load_design(find_design("chapter.toml")).title == "As little as may be said"
+    assert find_design("chapter") == design_names()["chapter"]
 
 
 def test_a_file_that_cannot_be_read_says_why(tmp_path: Path) -> None:
