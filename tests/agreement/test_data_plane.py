@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import Literal
 
 import pytest
+from msgspec.structs import replace
 
 from lbtutor.core import (
     Act,
@@ -128,7 +129,8 @@ def test_backups_take_over_and_step_back_alike(make_plan: MakePlan, play_both: P
 def test_who_comes_back_starts_slowly_alike(make_plan: MakePlan, play_both: PlayBoth) -> None:
     acts = [befalls("crash", "a", 1.1), befalls("heal", "a", 4.6)]
     plan = make_plan("ab", algorithm="weighted_round_robin", health=QUICK, slow_start=Seconds(4), acts=acts)
-    simulated, live = play_both(plan)
+    between_steps = replace(plan.traffic[0], start=Seconds(0.1))
+    simulated, live = play_both(replace(plan, traffic=(between_steps,)))
     assert_same_story(simulated, live, WeightChanged)
     assert len(told(simulated, WeightChanged)) > 5
 

@@ -44,14 +44,21 @@ request = function()
 end
 """
 
+_THINKING = """
+math.randomseed(1)
+delay = function() return math.random(0, 20) end
+"""
+
+
 ANSWER = 'location / { default_type text/plain; return 200 "hello\\n"; }'
 
 
 class Crowd(NamedTuple):
-    """What a crowd found: answers, and the latency that 99 of a hundred of them stayed below, in seconds."""
+    """What a crowd found: answers, and the latencies that half and 99 of a hundred stayed below, in seconds."""
 
     answers: int
     p99: float
+    p50: float
 
 
 class Candidate(NamedTuple):
@@ -106,25 +113,25 @@ class Bench:
         scheme: str = "http",
         connections: int = CONNECTIONS,
         varied: bool = False,
+        thinking: bool = False,
     ) -> Crowd:
         """Let `wrk` ask as fast as it can on open connections, for one path or, `varied`, for a thousand below it.
 
-        `headers` are lines to send along.
+        When `thinking`, each waits between an answer and its next request. `headers` are lines to send along.
         """
         command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency"]
-        if varied:
-            script = self.folder / "other-paths.lua"
-            script.write_text(_OTHER_PATHS)
+        if varied or thinking:
+            script = self.folder / "crowd.lua"
+            script.write_text(varied * _OTHER_PATHS + thinking * _THINKING)
             command += ["-s", str(script)]
         for field in headers:
             command += ["-H", field]
         url = f"{scheme}://127.0.0.1:{candidate.port}{path}"
         said = subprocess.run([*command, url], capture_output=True, text=True, check=True).stdout
-        answers, slowest = re.search(r"(\d+) requests in", said), re.search(r"99%\s+([\d.]+)(us|ms|s)", said)
+        answers = re.search(r"(\d+) requests in", said)
         assert answers is not None, said
-        assert slowest is not None, said
         assert "Non-2xx" not in said, said
-        return Crowd(int(answers[1]), float(slowest[1]) * {"us": 1e-6, "ms": 1e-3, "s": 1}[slowest[2]])
+        return Crowd(int(answers[1]), _latency("99%", said), _latency("50%", said))
 
     def cost(
         self,
@@ -187,6 +194,13 @@ def _family(process: int) -> Iterator[int]:
     yield process
     for child in Path(f"/proc/{process}/task/{process}/children").read_text().split():
         yield from _family(int(child))
+
+
+def _latency(quantile: str, said: str) -> float:
+    """One line of what `wrk` tells of latencies, in seconds."""
+    found = re.search(rf"{quantile}\s+([\d.]+)(us|ms|s)", said)
+    assert found is not None, said
+    return float(found[1]) * {"us": 1e-6, "ms": 1e-3, "s": 1}[found[2]]
 
 
 def _serves(port: int) -> bool:

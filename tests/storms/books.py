@@ -127,7 +127,8 @@ class Rules:
             NOBODY_ELSE: not self._offered() - tried,
             "the retry budget is spent": self._budget < 1,
         }
-        if not excuses.get(event.because, False):
+        because = event.because.removeprefix("cut off by the end of its drain").removeprefix("; ")
+        if not excuses.get(because, False):
             self._object(event, "lost, though it could have been saved")
 
     def _rejected(self, event: events.Rejected | events.Answered) -> None:

@@ -203,7 +203,7 @@ def test_what_breaks_on_the_runs_own_thread_is_told_and_the_program_lives(
 def test_a_run_that_cannot_be_made_is_told_and_the_questions_go_on(
     play: Play, until: Until, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def burst(*_: object) -> None:
+    def burst(*_: object, **__: object) -> None:
         raise RuntimeError("no room")
 
     monkeypatch.setattr("lbtutor.live.run.Stage", burst)
