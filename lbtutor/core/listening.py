@@ -64,6 +64,10 @@ class BackendTls(Struct, frozen=True, forbid_unknown_fields=True):
     min_version: TlsVersion = "1.2"
 
 
+_LEAST = {"max_header_bytes": 1, "max_line_bytes": 1, "max_headers": 1, "max_connections": 1, "max_body_bytes": 0}
+"""With less than that nobody could come in."""
+
+
 class ListenerConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """A door of the balancer: `at` is `host:port`, port 0 lets the system choose.
 
@@ -99,3 +103,10 @@ class ListenerConfig(Struct, frozen=True, forbid_unknown_fields=True):
         host, _, port = self.at.rpartition(":")
         if not host or not port.isdigit() or int(port) > 65_535:
             raise ConfigError(f"`at` is written host:port, such as 127.0.0.1:8080, not {self.at!r}")
+        for name in ("head_timeout", "body_timeout", "idle_timeout"):
+            if getattr(self, name) <= 0:
+                raise ConfigError(f"`{name}` must be longer than 0")
+        for name, least in _LEAST.items():
+            most = getattr(self, name)
+            if most is not None and most < least:
+                raise ConfigError(f"`{name}` must be at least {least}, not {most}")

@@ -53,9 +53,9 @@ from lbtutor.core.paths import compared, decode, doubt
 class Route(Struct, frozen=True, forbid_unknown_fields=True):
     """Requests that match every given condition go to the one target.
 
-    `host` is exact or `*.name`, in any case; `header` and `cookie` are names (those of headers in any case) and the
-    exact values wanted; `sni` is the server name that a TLS client asks for, in the forms of `host`; `split` is pools
-    and their weights. By its `name` the operator can shift a route to other pools.
+    `host` is exact or `*.name`, in any case, with or without a final dot; `header` and `cookie` are names (those of
+    headers in any case) and the exact values wanted; `sni` is the server name that a TLS client asks for, in the forms
+    of `host`; `split` is pools and their weights. By its `name` the operator can shift a route to other pools.
     """
 
     pool: str = ""
@@ -149,8 +149,8 @@ class Rule:
     def __init__(self, route: Route) -> None:
         self.route = route
         self.pool = route.pool
-        self._host = route.host.lower()
-        self._sni = route.sni.lower()
+        self._host = _plain(route.host)
+        self._sni = _plain(route.sni)
         self._stem, self._beginning = _path_wanted(route)
         self._headers = tuple((name.lower(), value) for name, value in route.header.items())
         self._cookies = tuple(route.cookie.items())
@@ -185,7 +185,7 @@ class Rule:
             and (not route.method or route.method == request.method)
             and (not self._stem or path == self._stem or (self._beginning != "" and path.startswith(self._beginning)))
             and (not self._host or _name_matches(self._host, host))
-            and (not self._sni or _name_matches(self._sni, request.sni.lower()))
+            and (not self._sni or _name_matches(self._sni, _plain(request.sni)))
             and (not self._headers or all(request.headers.get(name) == value for name, value in self._headers))
             and (not self._cookies or all(cookie(request, name) == value for name, value in self._cookies))
         )
@@ -243,7 +243,8 @@ class Router:
         self._by_host = any(rule.asks_for_host for rule in self._rules)
         first = self._rules[0] if self._rules else None
         takes_all = first is not None and first.pool and first.route == Route(first.pool, name=first.route.name)
-        self._catch_all = first if takes_all else None
+        self.catch_all = first if takes_all else None
+        """The rule that takes every request; None where somebody has to look at them."""
         self.has_choice = len(self._rules) > 1 or any(not rule.pool for rule in self._rules)
         """Whether there is anything to tell about where a request goes: more than one route, or a split."""
 
@@ -265,8 +266,8 @@ class Router:
 
     def match(self, request: Request) -> Rule | None:
         """The rule with the highest precedence; None when none matches, or the path is ambiguous."""
-        if self._catch_all is not None:
-            return self._catch_all
+        if self.catch_all is not None:
+            return self.catch_all
         return self._first_of(self._rules, request)
 
     def _first_of(self, rules: Iterable[Rule], request: Request) -> Rule | None:
@@ -274,7 +275,7 @@ class Router:
         path = compared(request.path) if self._by_path else ""
         if path is None:
             return None
-        host = without_port(request.host).lower() if self._by_host else ""
+        host = _plain(without_port(request.host)) if self._by_host else ""
         for rule in rules:
             if rule.fits(request, host, path):
                 return rule
@@ -338,6 +339,11 @@ def _wrong_split(split: Mapping[str, float] | None) -> str | None:
         if not 0 <= weight < inf:
             return f"`split` gives weights of 0 or more, not {pool} = {weight!r}"
     return None if any(split.values()) else "`split` needs a pool with a weight above 0"
+
+
+def _plain(name: str) -> str:
+    """A name, and the same in another case or with a final dot (NGINX takes that off too)."""
+    return name.lower().removesuffix(".")
 
 
 def _name_matches(pattern: str, name: str) -> bool:

@@ -42,7 +42,8 @@ def read_table(raw: object, into: type[T], *, text: str, source: str, at: Path =
         return msgspec.convert(raw, into, dec_hook=_read_scalar)
     except msgspec.ValidationError as error:
         message, path = _split(str(error))
-        raise ConfigError(f"{_place(text, source, at + _concrete(raw, into, path))}: {message}") from None
+        inside = _concrete(raw, into, path)
+        raise ConfigError(f"{_place(text, source, at + inside)}: {_with_words(message, into, inside)}") from None
 
 
 def suggest(name: str, known: Iterable[str]) -> str:
@@ -90,6 +91,33 @@ def _split(message: str) -> tuple[str, str]:
     text, _, path = message.partition(" - at `")
     text = text.replace("Object missing required field", "missing key").replace("Expected `", "expected `")
     return text, path.rstrip("`")
+
+
+def _with_words(message: str, into: type, path: Path) -> str:
+    """Where one of a few words is wanted, say which they are."""
+    found = re.fullmatch(r"Invalid enum value ('.*'|\d+)", message)
+    if found is None:
+        return message
+    words = filter(None, _words_at(inspect.type_info(into), path))
+    return f"it cannot be {found[1]}; known here: {', '.join(words)}"
+
+
+def _words_at(kind: inspect.Type, path: Path) -> Iterator[str]:
+    """The words that the schema knows at `path`."""
+    match kind, path:
+        case inspect.LiteralType(values=values), ():
+            yield from map(str, values)
+        case inspect.UnionType(types=types), _:
+            for member in types:
+                yield from _words_at(member, path)
+        case inspect.StructType(fields=fields), (key, *below):
+            for field in fields:
+                if field.encode_name == key:
+                    yield from _words_at(field.type, tuple(below))
+        case inspect.DictType(value_type=inner), (_, *below):
+            yield from _words_at(inner, tuple(below))
+        case ((inspect.ListType(item_type=inner) | inspect.VarTupleType(item_type=inner)), (_, *below)):
+            yield from _words_at(inner, tuple(below))
 
 
 def _concrete(raw: object, into: type, path: str) -> Path:

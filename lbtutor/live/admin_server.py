@@ -17,11 +17,13 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from ipaddress import ip_address
 from socket import socket
-from threading import BoundedSemaphore, Thread
+from threading import BoundedSemaphore, Event, Thread
+from typing import Any
 
 from lbtutor.core.errors import ConfigError
 from lbtutor.live.addresses import Address
 from lbtutor.live.admin import Admin, Answer, error
+from lbtutor.live.descriptors import EXHAUSTED, REST
 from lbtutor.live.server import address_of, listening_socket
 
 MOST_BODY_BYTES = 65_536
@@ -62,6 +64,7 @@ class AdminServer:
 
     def __exit__(self, *_: object) -> None:
         """Answer no more."""
+        self._server.stopping.set()
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()
@@ -80,7 +83,18 @@ class _Server(ThreadingHTTPServer):
         self.socket = listening
         self.admin = admin
         self.exposed = exposed
+        self.stopping = Event()
         self._slots = BoundedSemaphore(MOST_CONNECTIONS)
+
+    def get_request(self) -> tuple[socket, Any]:
+        """The next connection. Without a file descriptor for it, it waits in the kernel's queue, and nobody asks for it
+        again and again meanwhile."""
+        try:
+            return super().get_request()
+        except OSError as fault:
+            if fault.errno in EXHAUSTED:
+                self.stopping.wait(REST)
+            raise
 
     def process_request(self, request: Request, client_address: object) -> None:
         if self._slots.acquire(blocking=False):

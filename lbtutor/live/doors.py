@@ -220,9 +220,9 @@ class Doors:
 
     def _doors_to_reuse(self, wanted: Mapping[str, ListenerConfig]) -> dict[str, AnyDoor]:
         """For each listener that changes, the door that is open where it wants to be: its own, or another's."""
-        by_name = {name: was.door for name, was in self.open.items() if _moves_in(wanted.get(name), was.config)}
+        by_name = {name: was.door for name, was in self.open.items() if _moves_in(wanted.get(name), was)}
         left = [was for name, was in self.open.items() if name not in by_name]
-        by_place = {config.at: was.door for was in left for config in wanted.values() if _moves_in(config, was.config)}
+        by_place = {config.at: was.door for was in left for config in wanted.values() if _moves_in(config, was)}
         others = {
             name: by_place.pop(config.at)
             for name, config in wanted.items()
@@ -231,9 +231,11 @@ class Doors:
         return by_name | others
 
 
-def _moves_in(config: ListenerConfig | None, was: ListenerConfig) -> bool:
-    """The new listener can have the old one's socket."""
-    return config is not None and (config.at, config.mode == "udp") == (was.at, was.mode == "udp")
+def _moves_in(config: ListenerConfig | None, was: Doorway) -> bool:
+    """The new listener can have the old one's socket: it wants the same words, or the port that port 0 has become."""
+    if config is None or (config.mode == "udp") != (was.config.mode == "udp"):
+        return False
+    return config.at in (was.config.at, str(was.door.address))
 
 
 def _stamps(config: ListenerConfig) -> tuple[Stamp, ...]:

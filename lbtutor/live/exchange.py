@@ -24,7 +24,7 @@ from lbtutor.live.heads import VIA_US, AnswerHead, RequestHead
 if TYPE_CHECKING:
     from lbtutor.live.addresses import Address
     from lbtutor.live.l7 import ClientConnection
-    from lbtutor.live.upstream import Dial, UpstreamConnection
+    from lbtutor.live.upstream import Dial, Upstream, UpstreamConnection
 
 MOST_KEPT = 65_536
 """Bytes of a body that are kept after they were sent, in case that they must be sent again."""
@@ -43,6 +43,7 @@ class Exchange:
         "_sent",
         "_status",
         "_unframed",
+        "_upstream",
         "carrier",
         "closes",
         "complete",
@@ -57,6 +58,7 @@ class Exchange:
     )
 
     _forward: Forward
+    _upstream: Upstream
 
     def __init__(self, client: ClientConnection, head: RequestHead) -> None:
         self._client = client
@@ -163,7 +165,7 @@ class Exchange:
     def _keep(self, data: bytes) -> None:
         """Keep what is sent while it may have to be sent again; once some of it is gone, the rest is of no use."""
         if data and self._sent is not None:
-            keeps = self._head.method in IDEMPOTENT and self._client.front.upstreams.of(self._forward.backend).retries
+            keeps = self._head.method in IDEMPOTENT and self._upstream.retries
             self._sent = self._sent + data if keeps and len(self._sent) + len(data) <= MOST_KEPT else None
 
     def _rewind(self) -> None:
@@ -202,7 +204,8 @@ class Exchange:
 
     def _attempt(self, forward: Forward) -> None:
         self._forward = forward
-        self._client.front.upstreams.of(forward.backend).carry(self)
+        self._upstream = self._client.front.upstreams.of(forward.backend)
+        self._upstream.carry(self)
 
     def go_on(self, forward: Forward) -> None:
         """What it waited for is there: a free backend, or the time of the next try."""

@@ -218,7 +218,7 @@ class ClientConnection(Reading):
             self._say_last_words(self._last_words)
             return
         elif not self._in_head:
-            self._in_head = self._begun or self._unsettled > 0
+            self._in_head = self._unsettled > 0
             patience = front.config.head_timeout if self._in_head else front.config.idle_timeout
             self._alarm.set(front.shell.clock.now + patience)
             if front.closing and not self._in_head:

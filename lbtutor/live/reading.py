@@ -4,6 +4,15 @@ llhttp does the reading, strictly. What it is content with and we are not is che
 and so are the limits of the door, each exact to the byte; what could be understood in two ways is refused in `heads`.
 A backend sees nothing of a request whose unsound part was read together with its beginning.
 
+llhttp does not tell where in what it was given a message ends, so it is given no more than one at a time:
+
+    part of a message         is given up to
+    head, body in chunks      the next empty line, for nothing else ends one; and it may not, in the data of a chunk
+    body of known length      its end
+
+So what is kept of a head begins where the head does, and nothing that looks like one, in a field or a body, is taken
+for it.
+
 Bytes wait here in three cases only: of a head that is not whole, at most as many as a head may have; of bodies, in
 their exchanges; and beside a request to switch protocols, in its `Handshake`.
 """
@@ -29,12 +38,17 @@ if TYPE_CHECKING:
 LEAST_PIECE = 256
 """Bytes of a body, or its end, that must come within each `body_timeout`: a trickle is not a body."""
 
+_EMPTY_LINE = b"\r\n\r\n"
+"""With the end of the line before. llhttp takes no other line ends, but for empty lines ahead of a head."""
+
 
 class Reading(asyncio.Protocol):
     """The half of a client's connection that listens; the half that serves is `ClientConnection`."""
 
     __slots__ = (
+        "_before",
         "_begun",
+        "_body_left",
         "_body_room",
         "_deaf",
         "_fields",
@@ -43,10 +57,8 @@ class Reading(asyncio.Protocol):
         "_leaving",
         "_parser",
         "_piece",
-        "_read",
         "_reading",
         "_requests",
-        "_seen",
         "_switching",
         "_target",
         "_unheeded",
@@ -64,11 +76,11 @@ class Reading(asyncio.Protocol):
         self._unheeded: RequestHead | None = None
         self._fields: Fields = []
         self._habit: Habit | None = None
+        self._before = b""
+        self._begun = b""
+        self._body_left = 0
         self._body_room = inf
-        self._begun = False
         self._piece = 0
-        self._read = b""
-        self._seen = 0
         self._unsettled = 0
         self._in_head = True
         self._deaf = False
@@ -101,49 +113,64 @@ class Reading(asyncio.Protocol):
                 self.admit(head).complete = True
                 self.advance()
                 return
-        self._unsettled += len(data)
-        self._read = self._read + data if self._begun else data
-        self._seen = 0
         try:
-            while data:
-                data = self._parse(data)
+            self._parse(data)
         except HttpParserCallbackError as error:
             if not isinstance(error.__context__, Refusal):
                 raise
             self.refuse(error.__context__)
         except HttpParserError as error:
             self.refuse(Refusal(400, str(error)))
-        if self._begun:
-            self._read = self._read[self._seen :]
-            if len(self._target) > self.front.config.max_line_bytes:
-                self.refuse(Refusal(414, "the first line is too long"))
-        else:
-            self._read = b""
+        if len(self._target) > self.front.config.max_line_bytes:
+            self.refuse(Refusal(414, "the first line is too long"))
         if self._unsettled > self.front.config.max_header_bytes:
             self.refuse(Refusal(431, "the head is too long"))
         self.advance()
 
-    def _parse(self, data: bytes) -> bytes:
-        """Parse it all, or up to the end of a request to switch protocols; the rest is kept, if it may be granted."""
+    def _parse(self, data: bytes) -> None:
+        """Parse it all, or up to the end of a request to switch protocols that may be granted; the rest is kept."""
+        at, end = 0, len(data)
+        while at < end and not self._deaf:
+            upto = self._end_of_piece(data, at)
+            piece = data[at:upto]
+            at = upto
+            self._unsettled += len(piece)
+            if self._reading is None:
+                self._begun = (self._begun + piece).lstrip(b"\r\n")  # empty lines ahead of it (RFC 9112, section 2.2)
+            if self._asks_to_switch(piece):
+                self._heed_or_not(data[at:])
+        self._before = (self._before + data[-3:])[-3:]
+
+    def _end_of_piece(self, data: bytes, at: int) -> int:
+        """How far llhttp may read on from there without seeing the end of a message and something behind it."""
+        if self._body_left:
+            upto = min(at + self._body_left, len(data))
+            self._body_left -= upto - at
+            return upto
+        if at == 0:
+            across = (self._before + data[:3]).find(_EMPTY_LINE)  # it may have begun in what was read before
+            if across >= 0:
+                return across + len(_EMPTY_LINE) - len(self._before)
+        place = data.find(_EMPTY_LINE, at)
+        return place + len(_EMPTY_LINE) if place >= 0 else len(data)
+
+    def _asks_to_switch(self, piece: bytes) -> bool:
+        """Parse it; whether it is the end of a request to switch protocols, as llhttp understands it."""
         try:
-            self._parser.feed_data(data)
-        except HttpParserUpgrade as switch:
-            rest = data[switch.args[0] :]
-            if self._unheeded is not None:
-                return self._without_the_wish(self._unheeded) + rest
-            if self._switching is None:
-                return rest
+            self._parser.feed_data(piece)
+        except HttpParserUpgrade:
+            return True
+        return False
+
+    def _heed_or_not(self, rest: bytes) -> None:
+        """A wish to switch protocols was read; unless it may be granted, it is as if it had not been said."""
+        if self._unheeded is not None:
+            head, self._unheeded = self._unheeded, None
+            self._parser, self._target = HttpRequestParser(self), b""  # one that has not heard it, and expects the body
+            self._asks_to_switch(_without_the_wish(head))
+        elif self._switching is not None:
             self._deaf = True
             self._switching.beside = rest
-        return b""
-
-    def _without_the_wish(self, head: RequestHead) -> bytes:
-        """The same head without Upgrade, for a parser that has not heard the wish and so expects the body."""
-        self._parser, self._unheeded = HttpRequestParser(self), None
-        self._target = b""
-        self._seen -= len(head.line)
-        kept = [b"%b: %b\r\n" % field for field in head.fields if request_roles[field[0]] is not Role.UPGRADE]
-        return b"".join((head.line, *kept, b"\r\n"))
 
     def _keep(self, data: bytes) -> None:
         """What it means is not known before it is known whether protocols are switched."""
@@ -159,9 +186,6 @@ class Reading(asyncio.Protocol):
             if beside:
                 self.data_received(beside)
 
-    def on_message_begin(self) -> None:
-        self._begun = True
-
     def on_url(self, target: bytes) -> None:
         self._target += target
 
@@ -174,9 +198,10 @@ class Reading(asyncio.Protocol):
         if head.has_body and self._parser.should_upgrade():
             self._unheeded = head  # a wish to ignore, but this parser would leave out the body
             return
-        self._target = b""
+        self._target = self._begun = b""
         self._unsettled = 0
-        self._begun = self._in_head = False
+        self._in_head = False
+        self._body_left = head.length or 0
         self._reading = self.admit(head)
 
     def _understand(self, fields: Fields) -> RequestHead:
@@ -196,7 +221,7 @@ class Reading(asyncio.Protocol):
 
     def _habit_of(self, head: RequestHead) -> Habit | None:
         config = self.front.config
-        behind = self._read[self._seen - len(b" HTTP/1.1\r\n") :]
+        behind = self._begun[len(head.line) - len(b" HTTP/1.1\r\n") :]
         return Habit.of(head, self._target, behind, min(config.max_line_bytes, config.max_header_bytes))
 
     def on_chunk_header(self) -> None:
@@ -234,18 +259,22 @@ class Reading(asyncio.Protocol):
     def _check_head(self, line: bytes, fields: Fields) -> None:
         """The first line came just so, since llhttp also takes it with more spaces, or in RTSP and ICE; and nothing is
         longer than it may be."""
-        config, read = self.front.config, self._read
-        place = read.find(line, self._seen)
-        if place < 0:
+        config, head = self.front.config, self._begun
+        if not head.startswith(line):
             raise Refusal(400, "a first line that is not method, target and version with one space between them")
-        self._seen = end = place + len(line)
         if len(line) - 2 > config.max_line_bytes:
             raise Refusal(414, "the first line is too long")
         if len(fields) > config.max_headers:
             raise Refusal(431, "too many fields")
-        if len(read) > config.max_header_bytes < read.find(b"\r\n\r\n", end - 2) + 4 - place:
+        if len(head) > config.max_header_bytes:
             raise Refusal(431, "the head is too long")
 
     def _check_room(self) -> None:
         if self._body_room < 0:
             raise Refusal(413, f"the body has more than {self.front.config.max_body_bytes} bytes")
+
+
+def _without_the_wish(head: RequestHead) -> bytes:
+    """The same head without Upgrade."""
+    kept = [b"%b: %b\r\n" % field for field in head.fields if request_roles[field[0]] is not Role.UPGRADE]
+    return b"".join((head.line, *kept, b"\r\n"))

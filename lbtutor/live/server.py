@@ -12,6 +12,7 @@ import errno
 import socket
 import struct
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 
 from lbtutor.core.errors import EnvironmentFault
@@ -20,6 +21,9 @@ from lbtutor.live.descriptors import EXHAUSTED, REST, are_short
 
 BACKLOG = 1024
 """Connections that the kernel may hold until they are accepted."""
+
+MOST_UNSENT = 131_072
+"""Bytes of one connection that the kernel may hold and has not sent, because the peer's window is full."""
 
 ACCEPTS_A_ROUND = 64
 """Connections accepted before others get their turn in the event loop."""
@@ -53,7 +57,8 @@ def bound_socket(address: Address, *, listening: bool = True) -> socket.socket:
     bound = socket.socket(family, kind, protocol)
     try:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # those that are accepted inherit it
+        bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # those that are accepted inherit all of this
+        _bound_what_is_unsent(bound)
         bound.settimeout(0)
         bound.bind(place)
         if listening:
@@ -62,6 +67,14 @@ def bound_socket(address: Address, *, listening: bool = True) -> socket.socket:
         bound.close()
         raise
     return bound
+
+
+def _bound_what_is_unsent(bound: socket.socket) -> None:
+    """A peer that reads slowly would else have up to 4 MiB of kernel memory, and a thousand of them 4 GiB. What is on
+    its way does not count, so nobody else gets slower (HAProxy: `tune.notsent-lowat.client`)."""
+    if hasattr(socket, "TCP_NOTSENT_LOWAT"):
+        with suppress(OSError):  # older kernels do without
+            bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, MOST_UNSENT)
 
 
 def reset(transport: asyncio.Transport) -> None:

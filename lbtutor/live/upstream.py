@@ -74,13 +74,16 @@ class Upstreams:
         self.connections: set[UpstreamConnection] = set()
 
     def of(self, backend: Backend) -> Upstream:
-        """The way to `backend`."""
+        """The way to `backend`, which is remembered for as long as that is a member."""
         upstream = self._upstreams.get(backend)
         if upstream is None:
             expected = self._expect(backend)
             pool = self._pools[backend.pool]
             upstream = Upstream(self._shell, backend, pool, self._locate, expected, self.connections)
-            self._upstreams[backend] = upstream
+            if self._shell.balancer.has(backend):
+                self._upstreams[backend] = upstream
+            else:  # it left between a decision and its being carried out
+                upstream.retire()
         return upstream
 
     def announcement(self, backend: Backend) -> bytes:

@@ -113,8 +113,8 @@ def test_a_path_cannot_be_exact_and_a_prefix() -> None:
         Route("web", path="/a", exact=True, prefix="plain")
 
 
-@pytest.mark.parametrize("host", ["a.com", "A.COM", "a.com:8080"])
-def test_a_host_matches_in_any_case_and_with_any_port(host: str) -> None:
+@pytest.mark.parametrize("host", ["a.com", "A.COM", "a.com:8080", "a.com.", "a.com.:8080"])
+def test_a_host_matches_in_any_case_with_any_port_and_a_final_dot(host: str) -> None:
     assert pool_for([Route("web", host="a.Com")], request(host=host)) == "web"
 
 
@@ -132,7 +132,7 @@ def test_a_wildcard_takes_every_name_below_but_not_the_name_itself(host: str, ma
     assert pool_for([Route("web", host="*.a.com")], request(host=host)) == ("web" if matches else None)
 
 
-@pytest.mark.parametrize("sni", ["shop.example", "SHOP.Example"])
+@pytest.mark.parametrize("sni", ["shop.example", "SHOP.Example", "shop.example."])
 def test_a_server_name_matches_in_any_case(sni: str) -> None:
     assert pool_for([Route("shop", sni="Shop.example")], request(sni=sni, method="TCP")) == "shop"
     assert pool_for([Route("shop", sni="*.Example")], request(sni=sni, method="TCP")) == "shop"

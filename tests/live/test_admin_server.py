@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from http.client import HTTPConnection
+from threading import Event
 from typing import Any
 
 import pytest
@@ -71,6 +73,39 @@ def test_it_answers_json_and_keeps_the_connection(api: AdminServer) -> None:
         assert json.loads(answer.read())["ready"] is True
     assert connection.sock is not None
     connection.close()
+
+
+def test_without_file_descriptors_it_rests_between_two_tries_and_recovers(api: AdminServer) -> None:
+    rested = Event()
+
+    class Rest(Event):
+        def wait(self, timeout: float | None = None) -> bool:
+            rested.set()
+            return super().wait(timeout)
+
+    api._server.stopping = Rest()
+    connection = HTTPConnection(str(api.address), timeout=20)
+    with socket.socket() as client:
+        with no_more_descriptors():
+            client.connect(api.address)
+            assert rested.wait(20)
+        connection.request("GET", "/ready")
+        assert connection.getresponse().status == 200
+    connection.close()
+
+
+@contextmanager
+def no_more_descriptors() -> Iterator[None]:
+    """This process has those that it has, and can open no other."""
+    resource = pytest.importorskip("resource")
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    lowest = os.dup(0)
+    os.close(lowest)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (lowest, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
 
 
 def test_a_command_reaches_the_balancer(api: AdminServer, run: LiveRun) -> None:

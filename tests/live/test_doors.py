@@ -128,13 +128,23 @@ def test_two_listeners_may_change_places(server: Serve, start: Callable[..., Liv
     plan = proxy_plan(server(says(b"a")).address)
     run = start(with_doors(plan, ListenerConfig("one"), ListenerConfig("two", at="127.0.0.2:0")))
     one, two = run.addresses["one"], run.addresses["two"]
-    fixed = with_doors(plan, ListenerConfig("one", at=one), ListenerConfig("two", at=two))
-    with pytest.raises(EnvironmentFault, match=f"listener one cannot listen on {one}"):
-        run.reconfigure(fixed)  # it does not know that port 0 has become this one
-    run.reconfigure(with_doors(plan))
-    run.reconfigure(fixed)
     run.reconfigure(with_doors(plan, ListenerConfig("one", at=two), ListenerConfig("two", at=one)))
     assert run.addresses == {"one": two, "two": one}
+
+
+def test_a_listener_may_be_given_the_very_port_that_it_got_for_port_0(
+    server: Serve, start: Callable[..., LiveRun], proxy_plan: ProxyPlan, get: Get, taken: str
+) -> None:
+    plan = proxy_plan(server(says(b"a")).address)
+    run = start(plan)
+    before = run.addresses["front"]
+    run.reconfigure(with_doors(plan, ListenerConfig("front", at=before)))
+    assert run.addresses["front"] == before
+    assert get(run)[2] == b"a"
+    run.reconfigure(with_doors(plan, ListenerConfig("renamed", at=before)))
+    assert run.addresses == {"renamed": before}
+    with pytest.raises(EnvironmentFault, match=f"listener renamed cannot listen on {taken}"):
+        run.reconfigure(with_doors(plan, ListenerConfig("renamed", at=taken)))
 
 
 def test_an_address_that_cannot_be_had_changes_nothing_at_all(

@@ -299,6 +299,8 @@ FIELDS = [
     b"Connection: upgrade",
     b"Upgrade: websocket",
     b"TE: trailers",
+    b"X-Line: GET / HTTP/1.1",
+    b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AA",
     b"Trailer: X-Sum",
     b"Expect: 100-continue",
     b"X-Latin: \xe9\xff",
@@ -318,6 +320,7 @@ BODIES = [
     b"2;x=y\r\nab\r\n1\r\nc\r\n0\r\nX-Sum: 1\r\nHost: evil\r\n\r\n",
     b"0\r\n\r\n",
     b"GET /smuggled HTTP/1.1\r\nHost: lab\r\n\r\n",
+    b"12\r\n\r\n\r\nGET / HTTP/1.1\r\n\r\n0\r\n\r\n",
 ]
 SPICE = [
     *(b"\r\n", b"\n", b"\r", b"\0", b" ", b"\t", b":", b",", b";", b"0", b"_", b"\x0b", b"\x7f", b"\x80", b"\r\n\r\n"),
@@ -513,6 +516,29 @@ def test_a_body_that_begins_like_the_request_before_is_not_taken_for_one(rig: Ri
     head = b"POST / HTTP/1.1\r\nContent-Length: %d\r\n%b" % (len(first), fields)
     assert check(rig, [first + fields, head, first + b"GET /other HTTP/1.1\r\n" + fields]) == 3
     assert check(rig, [first + fields, head + first, b"GET /other HTTP/1.1\r\n" + fields, first + fields]) == 4
+
+
+@pytest.mark.parametrize("line", [b"GET  / HTTP/1.1\r\n", b"GET /  HTTP/1.1\r\n", b"GET / RTSP/1.1\r\n"])
+def test_a_first_line_that_is_not_just_so_is_refused_wherever_it_stands_just_so_as_well(rig: Rig, line: bytes) -> None:
+    just_so, fields = b"GET / HTTP/1.1\r\n", b"Host: lab\r\n\r\n"
+    wrong, right = line + fields, just_so + fields
+    framed = b"POST / HTTP/1.1\r\nContent-Length: %d\r\n%b%b"
+    chunked = b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n%b%x\r\n%b\r\n0\r\n\r\n" % (fields, len(right), right)
+    assert check(rig, [wrong + right]) == 0
+    assert check(rig, [line + b"X: " + just_so + fields]) == 0
+    assert check(rig, [line + b"X: " + just_so + fields, right]) == 0
+    assert check(rig, [framed % (len(right), fields, right) + wrong + right]) == 1
+    assert check(rig, [framed % (len(right), fields, right[:9]), right[9:] + wrong + right]) == 1
+    assert check(rig, [chunked + wrong + right]) == 1
+    for cut in range(1, len(chunked)):
+        assert check(rig, [chunked[:cut], chunked[cut:] + wrong + right]) == 1
+        assert check(rig, [chunked[:cut], chunked[cut:] + b"\r\n" + right + right]) == 3
+
+
+def test_how_http_2_begins_is_no_request_though_there_is_an_empty_line_in_its_middle(rig: Rig) -> None:
+    preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+    for cut in range(len(preface)):
+        assert check(rig, [preface[:cut], preface[cut:] + b"GET / HTTP/1.1\r\nHost: lab\r\n\r\n"]) == 0
 
 
 def test_the_second_opinion_sees_a_request_that_was_put_into_another(rig: Rig) -> None:

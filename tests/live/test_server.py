@@ -5,13 +5,14 @@ import json
 import socket
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from lbtutor.core import EnvironmentFault
 from lbtutor.live.addresses import Address
-from lbtutor.live.server import Door, address_of, bound_socket, listening_socket
+from lbtutor.live.server import MOST_UNSENT, Door, address_of, bound_socket, listening_socket
 
 
 def test_a_port_in_use_is_named_with_its_owner_the_cause_and_a_way_out() -> None:
@@ -37,6 +38,22 @@ def test_a_bound_socket_refuses_connections_and_keeps_its_port() -> None:
             socket.create_connection(address_of(bound))
         with socket.socket() as another, pytest.raises(OSError, match="in use"):
             another.bind(address_of(bound))
+
+
+@pytest.mark.skipif(not hasattr(socket, "TCP_NOTSENT_LOWAT"), reason="this kernel does not bound it")
+def test_a_peer_that_does_not_read_fills_little_kernel_memory() -> None:
+    with listening_socket(Address("127.0.0.1", 0), of="listener front") as listening, socket.socket() as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.connect(address_of(listening))
+        listening.settimeout(20)
+        accepted, _ = listening.accept()
+        with accepted:
+            accepted.setblocking(False)
+            taken = 0
+            with suppress(BlockingIOError):
+                while taken < 64 * MOST_UNSENT:
+                    taken += accepted.send(bytes(65_536))
+    assert MOST_UNSENT <= taken < 3 * MOST_UNSENT
 
 
 def test_a_connection_that_was_accepted_but_not_greeted_goes_with_its_door() -> None:

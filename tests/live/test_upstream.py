@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -406,6 +406,22 @@ def test_idle_connections_of_a_backend_that_was_removed_are_closed(
     assert closed.wait(20)
     run.act(Add("web", BackendConfig("a", address=backend.address)))
     assert get(run)[0] == 200
+
+
+def test_the_way_to_a_backend_that_has_left_is_not_remembered_for_those_who_come_late(
+    server: Serve, start: Start, proxy_plan: ProxyPlan
+) -> None:
+    run = start(proxy_plan(server(always(OK)).address))
+    stage: Any = run._stage
+
+    def decided_before_it_left() -> tuple[Any, int]:
+        backend = stage.shell.balancer._pools["web"].members["a"]
+        stage.act(Remove("web", "a"), by="hand")
+        return stage._upstreams.of(backend), len(stage._upstreams._upstreams)
+
+    upstream, remembered = run._gate.ask(decided_before_it_left)
+    assert upstream.retired
+    assert remembered == 0
 
 
 def test_an_idle_connection_is_closed_after_a_while(

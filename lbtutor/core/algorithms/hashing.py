@@ -25,7 +25,9 @@ class IpHash:
     and 1 of three. Two share a server and one server has nobody, which is what hashing few clients looks like (one each
     would be luck: 6 chances in 27). NGINX's `ip_hash` takes only the first three octets: all three go to one server.
 
-    When the pool changes, most clients move: modulo n moves about 1 - 1/n of them.
+    When the pool changes, most clients move: modulo n moves about 1 - 1/n of them. A backend that is full is not
+    offered either, so with a `limit` most clients move for as long as somebody is full. (NGINX hashes again only for
+    those whose server is full, HAProxy has them wait for it.) Who cannot afford that takes rendezvous or the ring.
     """
 
     def pick(self, request: Request, backends: tuple[Backend, ...]) -> Backend:

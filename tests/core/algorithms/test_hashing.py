@@ -84,6 +84,14 @@ def test_a_change_of_the_pool_moves_most_clients() -> None:
     assert 0.65 < moved / len(addresses) < 0.85
 
 
+def test_while_one_is_full_and_not_offered_clients_of_the_others_move_too() -> None:
+    everybody = backends(1, 1, 1)
+    addresses = [f"10.0.{index % 251}.{index % 13}" for index in range(1000)]
+    elsewhere = [address for address in addresses if place_of(address, everybody) != 2]
+    moved = sum(place_of(address, everybody[:2]) != place_of(address, everybody) for address in elsewhere)
+    assert 0.3 < moved / len(elsewhere) < 0.7
+
+
 def test_another_process_with_another_hash_seed_agrees() -> None:
     program = f"from lbtutor.core.algorithms.hashing import address_hash as h; print(*map(h, {CHAPTER!r}))"
     for seed in ("1", "2"):
