@@ -1,4 +1,4 @@
-"""The program: the command line, given the screen that it opens lessons on.
+"""The program: the command line, given the screens that it opens.
 
 This is the one place that knows both; `cli` and `tui` do not know each other.
 """
@@ -9,11 +9,18 @@ from __future__ import annotations
 def main() -> None:
     """What `lbtutor` and `python -m lbtutor` run."""
     from lbtutor.cli.app import main as command_line
+    from lbtutor.cli.screens import Screens
 
-    command_line(_open_screen)
+    command_line(Screens(_open_lesson, _open_challenge))
 
 
-def _open_screen(lesson: str | None) -> int:
+def _open_challenge() -> int:
+    from lbtutor.tui.challenge import run
+
+    return run()
+
+
+def _open_lesson(lesson: str | None) -> int:
     from lbtutor.tui.app import run
 
     return run(lesson)

@@ -11,13 +11,15 @@ import typer
 
 from lbtutor import __version__
 from lbtutor.cli.challenge import challenge
+from lbtutor.cli.check import check
 from lbtutor.cli.doctor import doctor
 from lbtutor.cli.exits import Exit, exit_of
 from lbtutor.cli.lab import lab
-from lbtutor.cli.lesson import Screen, lesson, resume
+from lbtutor.cli.lesson import lesson, resume
 from lbtutor.cli.listing import list_
 from lbtutor.cli.proxy import proxy
 from lbtutor.cli.replay import replay
+from lbtutor.cli.screens import Screens
 from lbtutor.cli.text import note, say
 from lbtutor.core.errors import LbtutorError
 
@@ -33,6 +35,7 @@ app.command(name="list")(list_)
 app.command()(lesson)
 app.add_typer(lab, name="lab")
 app.add_typer(challenge, name="challenge")
+app.command()(check)
 app.command()(replay)
 app.command()(proxy)
 app.command()(doctor)
@@ -56,13 +59,13 @@ def start(
         resume(context)
 
 
-def main(screen: Screen) -> None:
-    """Run the command line; `screen` opens the TUI on a lesson and answers an exit code.
+def main(screens: Screens) -> None:
+    """Run the command line; `screens` open the TUI.
 
     Every error that we can explain is one message and an exit code, never a traceback.
     """
     try:
-        code = app(standalone_mode=False, obj=screen)
+        code = app(standalone_mode=False, obj=screens)
     except LbtutorError as error:
         note(f"lbtutor: {error}")
         code = exit_of(error)

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
+from lbtutor.cli.document import check_keepable, keep_json, say_json
 from lbtutor.cli.exits import OF_VERDICT, Exit
-from lbtutor.cli.progress import progress
+from lbtutor.cli.progress import progressing
 from lbtutor.cli.report import print_comparison, print_report, print_series, teller
 from lbtutor.cli.text import note, say
 
@@ -53,12 +54,17 @@ def run(
     seeds: Annotated[
         int | None, typer.Option(min=1, max=10_000, help="Simulate so many seeds, this one and those after it.")
     ] = None,
+    out: Annotated[Path | None, typer.Option(help="Put the JSON document into this file, too.")] = None,
+    dask: Annotated[
+        str | None,
+        typer.Option(metavar="ADDRESS", help="Play the seeds on the cluster of this Dask scheduler (tcp://HOST:PORT)."),
+    ] = None,
 ) -> None:
     """Play a lab, then print what was measured and a verdict on each expectation.
 
     Several seeds are played at once on all cores. Ctrl-C ends it cleanly with what was measured so far (exit code 130).
     """
-    from lbtutor.labs.run import run_lab
+    from lbtutor.labs.run import run_lab, told_shares
     from lbtutor.labs.scenario import find_scenario, load_scenario
     from lbtutor.trace.journal import Header, JournalWriter
 
@@ -66,9 +72,12 @@ def run(
         raise typer.BadParameter("--plain and --json are two ways to print the same run: choose one")
     if seeds is not None and (on is Shell.LIVE or plain or trace is not None):
         raise typer.BadParameter("--seeds goes with --on sim, and without --plain and --trace, which tell one run")
+    if dask is not None and seeds is None:
+        raise typer.BadParameter("--dask goes with --seeds: one run is for one machine")
     scenario = load_scenario(find_scenario(name))
+    check_keepable(out)
     if seeds is not None:
-        _run_seeds(scenario, seeds, seed, algorithm, json=json)
+        _run_seeds(scenario, seeds, seed, algorithm, json=json, out=out, dask=dask)
     with ExitStack() as stack:
         sinks: list[Callable[[Event], None]] = []
         if trace is not None:
@@ -76,8 +85,8 @@ def run(
             sinks.append(stack.enter_context(JournalWriter(trace, header)).write)
         if plain:
             sinks.append(teller())
-        elif (tell := progress(scenario.title)) is not None:
-            sinks.append(_progress(scenario, tell))
+        elif (tell := stack.enter_context(progressing(scenario.title))) is not None:
+            sinks.append(told_shares(scenario.lasts, tell))
         report = run_lab(
             scenario,
             on.value,
@@ -89,21 +98,33 @@ def run(
             explained=plain or trace is not None,
         )
     if json:
-        _say_json(report.as_dict())
+        say_json(report.as_dict())
     else:
         print_report(report.as_dict(), interrupted=report.interrupted)
+    keep_json(out, report.as_dict())
     raise typer.Exit(Exit.INTERRUPTED if report.interrupted else OF_VERDICT[report.verdict])
 
 
-def _run_seeds(scenario: Scenario, count: int, seed: int | None, algorithm: str | None, *, json: bool) -> NoReturn:
+def _run_seeds(
+    scenario: Scenario,
+    count: int,
+    seed: int | None,
+    algorithm: str | None,
+    *,
+    json: bool,
+    out: Path | None,
+    dask: str | None,
+) -> NoReturn:
     from lbtutor.labs.seeds import run_seeds
 
     first = scenario.seed if seed is None else seed
-    series = run_seeds(scenario, range(first, first + count), algorithm=algorithm, tell=progress(scenario.title))
+    with progressing(scenario.title) as tell:
+        series = run_seeds(scenario, range(first, first + count), algorithm=algorithm, tell=tell, dask=dask)
     if json:
-        _say_json(series.as_dict())
+        say_json(series.as_dict())
     else:
         print_series(series.as_dict())
+    keep_json(out, series.as_dict())
     raise typer.Exit(Exit.INTERRUPTED if series.interrupted else OF_VERDICT[series.verdict])
 
 
@@ -124,18 +145,10 @@ def compare(
     if len(set(algorithm)) != 2 or len(algorithm) != 2:
         raise typer.BadParameter("--algorithm is given twice, with two names", param_hint="--algorithm")
     scenario = load_scenario(find_scenario(name))
-    tell = progress(scenario.title)
-    try:
+    with progressing(scenario.title) as tell:
         comparison = compare_algorithms(scenario, (algorithm[0], algorithm[1]), seed=seed, tell=tell)
-    except KeyboardInterrupt:
-        comparison = None
-    if tell is not None:
-        tell(1.0)
-    if comparison is None:
-        note("lbtutor: interrupted")
-        raise typer.Exit(Exit.INTERRUPTED)
     if json:
-        _say_json(comparison.as_dict())
+        say_json(comparison.as_dict())
     else:
         print_comparison(comparison.as_dict())
 
@@ -150,27 +163,6 @@ def show(name: Name) -> None:
     say(tomli_w.dumps(with_every_default(load_scenario(find_scenario(name)))).rstrip())
 
 
-def _say_json(document: object) -> None:
-    import msgspec
-
-    say(msgspec.json.format(msgspec.json.encode(document)).decode())
-
-
 def _tell_addresses(addresses: dict[str, str]) -> None:
     for name, address in addresses.items():
         note(f"{name} listens on http://{address} while the lab runs: curl -i http://{address}/")
-
-
-def _progress(scenario: Scenario, tell: Callable[[float], None]) -> Callable[[Event], None]:
-    """Tells how far the run is, and that it is over."""
-    from lbtutor.core.events import Ended
-    from lbtutor.labs.run import told_shares
-
-    tick = told_shares(scenario.lasts, tell)
-
-    def take(event: Event) -> None:
-        tick(event)
-        if isinstance(event, Ended):
-            tell(1.0)
-
-    return take

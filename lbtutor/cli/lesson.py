@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lbtutor.cli.exits import Exit
+from lbtutor.cli.screens import Screens, is_terminal
 from lbtutor.cli.text import is_ascii_only, note, say
 from lbtutor.core.errors import ConfigError
 from lbtutor.core.events import Arrived, Event, Probed, ProbeSent
@@ -20,10 +21,6 @@ if TYPE_CHECKING:
     from lbtutor.trace.narrate import Narrator
 
 FIRST_LESSON = "round-robin"
-
-
-Screen = Callable[[str | None], int]
-"""Opens a lesson (None: where the learner was) in the TUI. Handed in from above: this floor does not know the TUI."""
 
 
 def resume(context: typer.Context) -> None:
@@ -49,10 +46,10 @@ def lesson(
 
 
 def _open(context: typer.Context, lesson_id: str | None) -> None:
-    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+    if not is_terminal():
         raise ConfigError(f"a lesson needs a terminal; try: lbtutor lesson {lesson_id or FIRST_LESSON} --plain")
-    screen: Screen = context.obj
-    raise typer.Exit(screen(lesson_id))
+    screens: Screens = context.obj
+    raise typer.Exit(screens.lesson(lesson_id))
 
 
 def _tell(lesson_id: str | None, on: Shell) -> Exit:

@@ -10,6 +10,8 @@ from lbtutor.cli.text import is_ascii_only, say
 
 if TYPE_CHECKING:
     from lbtutor.core import Event
+    from lbtutor.core.events import Why
+    from lbtutor.labs.compare import Choice, Difference
 
 _MARKS = {"passed": "✓", "failed": "✕", "unknown": "?"}
 
@@ -68,7 +70,7 @@ def print_series(document: dict[str, Any]) -> None:
     for name, fold in (("mean", fmean), ("least", min), ("most", max)) if len(runs) > 1 else ():
         columns = [[number for number in column if number is not None] for column in zip(*numbers, strict=True)]
         rows.append([name, *_row([fold(column) if column else None for column in columns]), ""])
-    _print_table([header, *rows])
+    print_table([header, *rows])
     if document["expect"]:
         say()
     for judged in document["expect"]:
@@ -78,26 +80,72 @@ def print_series(document: dict[str, Any]) -> None:
 
 
 def print_comparison(document: dict[str, Any]) -> None:
-    """The document of `lab compare --json` as text: where the two part, and their numbers side by side."""
-    one, other = document["runs"]
-    names = [one["algorithm"], other["algorithm"]]
+    """The document of `lab compare --json` as text: where the two part and why, and their numbers side by side."""
+    runs = document["runs"]
+    names = [run["algorithm"] for run in runs]
     say(f"{document['scenario']}   on sim, seed {document['seed']}: {' and '.join(names)}")
     say()
-    differs = document["differs"]
-    if differs is None:
+    if document["differs"] is None:
         say("  they never differ: each request went to the same backend")
     else:
-        tried = f", try {differs.attempt}" if differs.attempt > 1 else ""
-        say(f"  they first differ on request {differs.request}{tried}, at {differs.at:.3f} s")
-        width = max(map(len, names))
-        for choice in differs.choices:
-            say(f"    {choice.algorithm:<{width}}  {choice.backend}: {choice.because}")
+        _print_difference(document["differs"])
     say()
-    counts = [[kind, *(f"{run['requests'][kind]}" for run in document["runs"])] for kind in _REQUESTS]
-    times = [[name, *(_milliseconds(run["latency"][name]) for run in document["runs"])] for name in _LATENCIES]
-    labels = dict.fromkeys((*one["backends"], *other["backends"]))
-    shares = [[label, *(_share(run["backends"].get(label)) for run in document["runs"])] for label in labels]
-    _print_table([["", *names], *counts, *times, *shares])
+    shown = [_whole] * len(_REQUESTS) + [_milliseconds] * len(_LATENCIES)
+    rows = [
+        [name, show(one), show(other), _change(one, other)]
+        for name, show, one, other in zip((*_REQUESTS, *_LATENCIES), shown, *map(_numbers, runs), strict=True)
+    ]
+    labels = dict.fromkeys(label for run in runs for label in run["backends"])
+    shares = [[label, *_shares([run["backends"].get(label) for run in runs])] for label in labels]
+    print_table([["", *names, ""], *rows, *shares])
+
+
+def _print_difference(differs: Difference) -> None:
+    """The first request on which two algorithms part: both reasons in words, and both records side by side."""
+    tried = f", try {differs.attempt}" if differs.attempt > 1 else ""
+    asked = f" ({differs.asked})" if differs.asked else ""
+    say(f"  they first differ on request {differs.request}{asked}{tried}, at {differs.at:.3f} s")
+    width = max(len(choice.algorithm) for choice in differs.choices)
+    for choice in differs.choices:
+        say(f"    {choice.algorithm:<{width}}  {choice.backend}: {choice.because}")
+    records = [(choice, choice.why) for choice in differs.choices if choice.why is not None]
+    if not records:
+        return
+    say()
+    members = dict.fromkeys(member.backend for _, why in records for member in why.candidates)
+    cells = [[member, *(_weighed(member, choice, why) for choice, why in records)] for member in members]
+    rules = ["", *(why.rule or "no reason given" for _, why in records)]
+    wins = ["wins", *(f"the {why.best}" if why.rule else "" for _, why in records)]
+    ties = ["in a tie", *(why.tie for _, why in records)]
+    rows = [["", *(choice.algorithm for choice, _ in records)], rules, *cells, wins, ties]
+    print_table(row for row in rows if any(row[1:]))
+
+
+def _weighed(member: str, choice: Choice, why: Why) -> str:
+    """The number that was compared, or why there is none; an arrow marks whom it was."""
+    found = next((one for one in why.candidates if one.backend == member), None)
+    if found is None:
+        return "-"
+    number = "offered" if found.number is None else f"{found.number:.6g}"
+    text = found.excluded or (f"{number} ({found.note})" if found.note else number)
+    return f"→ {text}" if choice.backend.rpartition("/")[2] == member else text
+
+
+def _whole(count: float | None) -> str:
+    return f"{count:.0f}"
+
+
+def _change(one: float | None, other: float | None) -> str:
+    """How much more or less the second is than the first; nothing where there is nothing to say."""
+    if one is None or other is None or one == other:
+        return ""
+    return f"{(other - one) / one:+.0%}" if one else "+"
+
+
+def _shares(counts: Sequence[dict[str, Any] | None]) -> list[str]:
+    one, other = (of["share"] if of else 0.0 for of in counts)
+    points = 100 * (other - one)
+    return [*map(_share, counts), f"{points:+.1f} points" if abs(points) >= 0.05 else ""]
 
 
 def _of(count: int, wanted: int) -> str:
@@ -131,7 +179,7 @@ def _who(seeds: dict[str, list[int]]) -> str:
     return ", ".join(f"{len(who)} {kind}{named.get(kind, '')}" for kind, who in seeds.items())
 
 
-def _print_table(rows: Iterable[Sequence[str]]) -> None:
+def print_table(rows: Iterable[Sequence[str]]) -> None:
     """The first column to the left, the others to the right."""
     rows = list(rows)
     first, *others = (max(map(len, column)) for column in zip(*rows, strict=True))

@@ -134,5 +134,6 @@ class Backend:
 
     def answered(self, took: float, now: float) -> None:
         """Let one answer move the mean latency."""
-        self.latency = took if self.latency is None else self.latency + LATENCY_GAIN * (took - self.latency)
+        mean = self.latency
+        self.latency = took if mean is None else mean + LATENCY_GAIN * (took - mean)
         self.latency_at = now

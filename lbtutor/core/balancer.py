@@ -98,7 +98,7 @@ _NO_REASON = Why("", "lowest", "", ())
 """The record of a choice when nobody asked for it."""
 
 
-class _Open(Struct, eq=False):
+class _Open(Struct, eq=False, gc=False):
     """A request under way: the attempt it is in, since when, which backends it has tried, and whether we cut it off."""
 
     request: Request
@@ -143,9 +143,11 @@ class Balancer:
         self._open: dict[int, _Open] = {}
         self._waiting: dict[int, Waiting] = {}
         self._decided: list[Decided] = []
-        self._agenda = Agenda()
+        self.agenda = Agenda()
+        """What comes due other than probes; `next` of it is `next_alarm`, for who asks after each request."""
+        self._tell_now = self._tell  # bound once: a choice is told at once, or after the end that asked for it
         self._membership = Membership(
-            self._pools, self._agenda, tell=self._tell, room=self._serve_line, cut=self._cut_off
+            self._pools, self.agenda, tell=self._tell, room=self._serve_line, cut=self._cut_off
         )
         self.report_to(report, kinds)
         for pool in self._pools.values():
@@ -181,7 +183,7 @@ class Balancer:
     @property
     def next_alarm(self) -> float:
         """When `tick` will next have something to do other than probes; infinity while there is nothing."""
-        return self._agenda.next
+        return self.agenda.next
 
     def report_to(self, report: Callable[[Event], None] | None, kinds: frozenset[type] | None = None) -> None:
         """From here on tell `report` what happens, or nobody.
@@ -216,7 +218,7 @@ class Balancer:
             raise ContractError(f"request {request.id} is under way already; each arrival needs an id of its own")
         if self._on_arrived is not None:
             self._on_arrived(_arrived(request))
-        rule = self._router.match(request)
+        rule = self._router.catch_all or self._router.match(request)
         if rule is None:
             return self._reject(request, None, *self._router.refusal(request))
         name = rule.pool or rule.pool_for(request)
@@ -229,7 +231,7 @@ class Balancer:
             pool.budget.earn()
         if pool.key is not None:
             request = replace(request, key=pool.key(request))
-        offered = pool.available
+        offered = pool.offered or pool.available
         if not offered:
             return self._stand_in_line(request, pool)
         return self._start(request, pool, offered)
@@ -238,12 +240,10 @@ class Balancer:
         self, request: Request, pool: Pool, offered: tuple[Backend, ...], tried: tuple[Backend, ...] = ()
     ) -> Forward | Reject:
         """Begin the attempt of a request that is with nobody."""
-        backend, told = self._choose(request, pool, offered)
-        for event in told:
-            self._tell(event)
+        backend = self._choose(request, pool, offered, self._tell_now)
         if backend is None:
             return self._reject(request, pool, 500, "the algorithm broke its contract")
-        return self._forward(_Open(request, pool, backend, (*tried, backend) if tried else (backend,), request.at))
+        return self._forward(_Open(request, pool, backend, tried, request.at))
 
     def _stand_in_line(self, request: Request, pool: Pool) -> Wait | Reject:
         """Nobody has room: let the request wait for its turn, if the pool has a queue and that is not full as well."""
@@ -260,14 +260,14 @@ class Balancer:
 
     def _wait(self, waiting: Waiting) -> Wait:
         self._waiting[waiting.request.id] = waiting
-        self._agenda.put(waiting.until, self._time_is_up, waiting)
+        self.agenda.put(waiting.until, self._time_is_up, waiting)
         return Wait(waiting.request.id, waiting.until)
 
     def _wake(self, waiting: Waiting) -> None:
         """This request waits no longer, whatever comes of it."""
         del self._waiting[waiting.request.id]
         waiting.pool.line.pop(waiting.request.id, None)
-        self._agenda.drop(self._time_is_up, waiting)
+        self.agenda.drop(self._time_is_up, waiting)
 
     def _time_is_up(self, waiting: Waiting, now: float) -> None:
         """Nobody in line has more patience than its pool's; who stands in none is tried again now."""
@@ -319,14 +319,20 @@ class Balancer:
             self._tell_finished(ended, outcome, now, again is None, why_not)
         if ejected is not None:
             self._tell(ejected)
-        for event in told:
-            self._tell(event)
-        followed = None if again is None else self._forward(again) if isinstance(again, _Open) else self._wait(again)
+        followed = None if content else self._go_on(again, told)
         if backend.draining and not backend.in_flight and pool.has(backend):
             self._membership.drained(backend, now)
         if pool.line or ejected is not None:
             self._membership.settle(pool, now)
         return followed
+
+    def _go_on(self, again: _Open | Waiting | None, told: Iterable[Event]) -> Forward | Wait | None:
+        """Tell of the next try, and begin it."""
+        for event in told:
+            self._tell(event)
+        if again is None:
+            return None
+        return self._forward(again) if isinstance(again, _Open) else self._wait(again)
 
     def _give_up(self, request_id: int, outcome: Outcome, now: float) -> None:
         """The client of a request that waits has left."""
@@ -343,16 +349,16 @@ class Balancer:
         return None if because is None else self._membership.eject(ended.backend, because, now)
 
     def _forward(self, entry: _Open) -> Forward:
-        backend = entry.backend
+        request, pool, backend = entry.request, entry.pool, entry.backend
         backend.in_flight += 1
         if backend.limit is not None and backend.in_flight >= backend.limit:
-            entry.pool.filled_or_freed()
-        self._open[entry.request.id] = entry
-        request, affinity = entry.request, entry.pool.affinity
+            pool.filled_or_freed()
+        self._open[request.id] = entry
+        affinity = pool.affinity
         if affinity is None:
-            return Forward(request.id, entry.pool.name, backend, request.attempt)
+            return Forward(request.id, pool.name, backend, request.attempt)
         set_cookie = affinity.keep(request, backend.name, self._epoch + request.at)
-        return Forward(request.id, entry.pool.name, backend, request.attempt, set_cookie, affinity.cookie)
+        return Forward(request.id, pool.name, backend, request.attempt, set_cookie, affinity.cookie)
 
     def _answer(self, request: Request, rule: Rule) -> Answer | Reject:
         answer = rule.answer(request)
@@ -391,7 +397,7 @@ class Balancer:
             return ""
         if not retries.wants(outcome):
             return retries.excuse(outcome)
-        others = bool(entry.pool.available_without(entry.tried))
+        others = bool(entry.pool.available_without((*entry.tried, entry.backend)))
         return retries.forbids(entry.request, outcome, repeatable=repeatable, others=others) or None
 
     def _try_again(self, ended: _Open, outcome: Outcome, now: float, repeatable: bool) -> _Again:
@@ -400,36 +406,35 @@ class Balancer:
         if why_not is not None or retries is None:
             return None, (), why_not or ""
         retries.spend()
+        tried = (*ended.tried, ended.backend)
         retry = replace(ended.request, at=now, attempt=ended.request.attempt + 1)
         wait = retries.wait(ended.request.attempt, self._rng)
         if wait:
             backed_off = BackedOff(now, retry.id, pool.name, retry.attempt, now + wait)
-            return Waiting(retry, pool, now + wait, ended.tried, outcome.status), (backed_off,), ""
-        chosen, told = self._choose(retry, pool, pool.available_without(ended.tried))
-        return (None if chosen is None else _Open(retry, pool, chosen, (*ended.tried, chosen), now)), told, ""
+            return Waiting(retry, pool, now + wait, tried, outcome.status), (backed_off,), ""
+        told: list[Event] = []
+        chosen = self._choose(retry, pool, pool.available_without(tried), told.append)
+        return (None if chosen is None else _Open(retry, pool, chosen, tried, now)), told, ""
 
     def _choose(
-        self, request: Request, pool: Pool, offered: tuple[Backend, ...]
-    ) -> tuple[Backend | None, Sequence[Event]]:
-        """Whom the client had before, or else whom the algorithm says; None when that broke its contract.
-
-        And what is to be told of it.
-        """
+        self, request: Request, pool: Pool, offered: tuple[Backend, ...], tell: Callable[[Event], None]
+    ) -> Backend | None:
+        """Whom the client had before, or else whom the algorithm says; None when that broke its contract."""
         if pool.affinity is not None and (had := self._had(request, pool, offered)) is not None:
-            return had, self._told_of_return(request, pool, offered, had)
-        told: list[Event] = []
-        why = _explain(request, pool, offered, told) if self._explains else _NO_REASON
+            self._tell_of_return(request, pool, offered, had, tell)
+            return had
+        why = _explain(request, pool, offered, tell) if self._explains else _NO_REASON
         try:
             chosen = pool.algorithm.pick(request, offered)
         except (Exception, SystemExit) as error:
-            told.append(_broken(request, pool, f"it raised {_quote_error(error)}"))
-            return None, told
+            tell(_broken(request, pool, f"it raised {_quote_error(error)}"))
+            return None
         if type(chosen) is not Backend or chosen not in offered:
-            told.append(_broken(request, pool, f"it picked {_quote(chosen)}, which was not offered"))
-            return None, told
+            tell(_broken(request, pool, f"it picked {_quote(chosen)}, which was not offered"))
+            return None
         if self._on_picked is not None:
-            told.append(_picked(request, pool, offered, chosen, why, self._says_affinity(request, pool, chosen)))
-        return chosen, told
+            tell(_picked(request, pool, offered, chosen, why, self._says_affinity(request, pool, chosen)))
+        return chosen
 
     def _had(self, request: Request, pool: Pool, offered: tuple[Backend, ...]) -> Backend | None:
         """The backend that the client had before, if it is offered."""
@@ -438,15 +443,20 @@ class Balancer:
         had = pool.members.get(pool.affinity.recall(request, self._epoch + request.at))
         return had if had in offered else None
 
-    def _told_of_return(
-        self, request: Request, pool: Pool, offered: tuple[Backend, ...], had: Backend
-    ) -> Sequence[Event]:
-        """What is to be told of a client that goes back to the backend it had: nobody was compared."""
+    def _tell_of_return(
+        self,
+        request: Request,
+        pool: Pool,
+        offered: tuple[Backend, ...],
+        had: Backend,
+        tell: Callable[[Event], None],
+    ) -> None:
+        """A client goes back to the backend it had: nobody was compared."""
         if self._on_picked is None or pool.affinity is None:
-            return ()
+            return
         says = pool.affinity.confirm(request, had.name)
         why = unexplained(pool, offered) if self._explains else _NO_REASON
-        return (_picked(request, pool, offered, had, why, says, "sticky"),)
+        tell(_picked(request, pool, offered, had, why, says, "sticky"))
 
     def _says_affinity(self, request: Request, pool: Pool, chosen: Backend) -> str:
         """What a sticky pool had to say before `chosen` was kept."""
@@ -484,11 +494,11 @@ class Balancer:
 
     def attend(self, now: float) -> None:
         """Do what is due by `next_alarm`, and send no probes: for a shell that only waits for its last requests."""
-        self._agenda.attend(now)
+        self.agenda.attend(now)
 
     def tick(self, now: float) -> list[Probe]:
         """Do what is due; the probes to send now."""
-        self._agenda.attend(now)
+        self.agenda.attend(now)
         return self._membership.probes(now)
 
     def _serve_line(self, pool: Pool, now: float) -> None:
@@ -512,7 +522,7 @@ class Balancer:
 
     def next_deadline(self) -> float | None:
         """When `tick` will next have something to do; None while there is nothing to wait for."""
-        deadline = min(self._membership.next_probe, self._agenda.next)
+        deadline = min(self._membership.next_probe, self.agenda.next)
         return deadline if deadline < inf else None
 
     def command(self, command: Command, now: float) -> None:
@@ -572,12 +582,12 @@ class Balancer:
             self._report(event)
 
 
-def _explain(request: Request, pool: Pool, offered: tuple[Backend, ...], told: list[Event]) -> Why:
+def _explain(request: Request, pool: Pool, offered: tuple[Backend, ...], tell: Callable[[Event], None]) -> Why:
     """The record of the choice about to be made; an algorithm that cannot explain itself may still choose."""
     try:
         return explain(request, pool, offered)
     except (Exception, SystemExit) as error:
-        told.append(_broken(request, pool, f"its compare raised {_quote_error(error)}"))
+        tell(_broken(request, pool, f"its compare raised {_quote_error(error)}"))
         return unexplained(pool, offered)
 
 

@@ -109,6 +109,7 @@ class Pool:
     """The living pool: members in configuration order, and who of them may be picked now."""
 
     def __init__(self, config: PoolConfig, rng: Random, now: float, algorithm: Algorithm | None = None) -> None:
+        self.name = config.name
         self.config = config
         self.algorithm = algorithm if algorithm is not None else build_algorithm(config.algorithm, rng)
         self.compare: _Compare | None = getattr(self.algorithm, "compare", None)
@@ -125,7 +126,8 @@ class Pool:
         self.all_offered: tuple[tuple[Backend, ...], Why] | None = None
         """What is told of a choice of which nothing else is to be said, while these are all the members."""
         self._standing: Standing | None = None
-        self._available: tuple[Backend, ...] | None = None
+        self.offered: tuple[Backend, ...] | None = None
+        """`available` as it was last found; None when somebody has to look again."""
         self._were_in: dict[Backend, None] = {}
         for position, backend in enumerate(config.backends):
             self.join(backend, now, phase=position / len(config.backends)).known = False
@@ -135,16 +137,12 @@ class Pool:
         return f"<Pool {self.config.name} {type(self.algorithm).__name__} {list(self.members.values())}>"
 
     @property
-    def name(self) -> str:
-        return self.config.name
-
-    @property
     def available(self) -> tuple[Backend, ...]:
         """Members that may be given the next request, in configuration order; see the table above."""
-        if self._available is None:
+        if self.offered is None:
             standing = self.standing
-            self._available = _with_room(standing.first) or _with_room(standing.second)
-        return self._available
+            self.offered = _with_room(standing.first) or _with_room(standing.second)
+        return self.offered
 
     @property
     def standing(self) -> Standing:
@@ -167,11 +165,11 @@ class Pool:
 
     def changed(self) -> None:
         """Membership, health or a weight changed: the next pick sees a new tuple."""
-        self._standing = self._available = None
+        self._standing = self.offered = None
 
     def filled_or_freed(self) -> None:
         """A member became full, or has room again."""
-        self._available = None
+        self.offered = None
 
     def look_again(self, now: float) -> tuple[list[Backend], list[Backend]]:
         """Who came in since this was last asked and gets its share by degrees, and who went out."""

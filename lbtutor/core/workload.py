@@ -102,7 +102,7 @@ def with_cookies(fields: Mapping[str, str], cookies: str) -> Mapping[str, str]:
     return {**fields, "cookie": f"{own}; {cookies}" if own else cookies}
 
 
-class Arrival(Struct, frozen=True):
+class Arrival(Struct, frozen=True, gc=False):
     """A client sends this request at scenario time `at`; `client` numbers the client, `rule` the traffic rule."""
 
     at: float
@@ -122,32 +122,34 @@ def client_address(client: int) -> str:
 
 def arrivals(traffic: Sequence[Traffic], seed: int, lasts: float) -> Iterator[Arrival]:
     """All requests of all rules before `lasts`, in order of time; made lazily, so a day costs no memory."""
-    streams = (_arrivals_of(index, seed, rule, lasts) for index, rule in enumerate(traffic))
-    return heapq.merge(*streams, key=lambda arrival: arrival.at)
+    streams = [_arrivals_of(index, seed, rule, lasts) for index, rule in enumerate(traffic)]
+    return streams[0] if len(streams) == 1 else heapq.merge(*streams, key=lambda arrival: arrival.at)
 
 
 def _arrivals_of(index: int, seed: int, rule: Traffic, lasts: float) -> Iterator[Arrival]:
     stop = lasts if rule.stop is None else min(rule.stop, lasts)
-    to, method, host, path = rule.to, rule.method, rule.host, rule.path
-    for at, client in _steady(rule) if rule.arrivals == "steady" else _poisson(rule, Random(f"{seed}/traffic/{index}")):
+    if rule.arrivals == "steady":
+        return _steady(index, rule, stop)
+    return _poisson(index, rule, stop, Random(f"{seed}/traffic/{index}"))
+
+
+def _steady(index: int, rule: Traffic, stop: float) -> Iterator[Arrival]:
+    for number in count(1):
+        at = rule.start + number / rule.rate
         if at >= stop:
             return
-        yield Arrival(at, client, to, method, host, path, index)
+        yield Arrival(at, (number - 1) % rule.clients, rule.to, rule.method, rule.host, rule.path, index)
 
 
-def _steady(rule: Traffic) -> Iterator[tuple[float, int]]:
-    return ((rule.start + number / rule.rate, (number - 1) % rule.clients) for number in count(1))
-
-
-def _poisson(rule: Traffic, rng: Random) -> Iterator[tuple[float, int]]:
-    """When, and which client; the dice as `expovariate` and `randrange` throw them, without their calls."""
+def _poisson(index: int, rule: Traffic, stop: float, rng: Random) -> Iterator[Arrival]:
+    """The dice as `expovariate` and `randrange` throw them, without their calls."""
+    to, method, host, path = rule.to, rule.method, rule.host, rule.path
     at, rate, clients, bits = float(rule.start), rule.rate, rule.clients, rule.clients.bit_length()
     throw, throw_bits = rng.random, rng.getrandbits
-    while True:
-        at -= log(1 - throw()) / rate
+    while (at := at - log(1 - throw()) / rate) < stop:
         while (client := throw_bits(bits)) >= clients:
             pass
-        yield at, client
+        yield Arrival(at, client, to, method, host, path, index)
 
 
 class MachineConfig(Struct, frozen=True):
@@ -156,7 +158,8 @@ class MachineConfig(Struct, frozen=True):
     `errors` is the share of requests it answers 500 on its best days. Health checks are answered at once and by
     nobody's worker, so a busy machine is not a sick one; nor does a WebSocket occupy anybody. `sessions` is where it
     keeps what it knows of its visitors: empty (it keeps nothing), `memory` (its own, lost with it), `sqlite` (shared by
-    the machines of the lab) or a `redis://` address.
+    the machines of the lab) or a `redis://` address. `delay` is how far away it is: the time that a request needs
+    to get there, and its answer to come back; nobody works meanwhile. WebSockets and probes do not feel it.
     """
 
     pool: str
@@ -165,8 +168,11 @@ class MachineConfig(Struct, frozen=True):
     service: Service = Service("constant", 0.02)
     errors: float = 0.0
     sessions: str = ""
+    delay: Seconds = Seconds(0)
 
     def __post_init__(self) -> None:
+        if not 0 <= self.delay < float("inf"):
+            raise ConfigError(f"`delay` is 0 or longer, not {self.delay!r}")
         check_store(self.sessions)
 
     def rng(self, seed: int) -> Random:

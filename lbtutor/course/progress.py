@@ -8,12 +8,8 @@ happened.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
-import sys
-import tempfile
-from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -21,6 +17,7 @@ from msgspec import Struct
 
 from lbtutor.core import ConfigError, Seconds
 from lbtutor.core.units import say_duration
+from lbtutor.course.keeping import alone, replace_whole
 from lbtutor.course.lesson import Choice, Question
 from lbtutor.course.record import FORMAT, NewerFormat, Table, counts, read_record, stamp, united, when
 from lbtutor.course.spacing import due_at
@@ -104,22 +101,34 @@ class Progress:
             answer["misconception"] = choice.misconception
         if question.returns_after is not None:
             answer["returns_after"] = say_duration(question.returns_after)
-        self._unite_with({"lessons": {lesson: {"answers": {question.id: [answer]}}}})
+        self.unite_with({"lessons": {lesson: {"answers": {question.id: [answer]}}}})
 
     def record_step(self, lesson: str, step: str, now: datetime, *, last: bool = False) -> None:
         """Record that a step was done; with `last`, the whole lesson too."""
         done: Table = {"steps": {step: stamp(now)}}
         if last:
             done["finished"] = stamp(now)
-        self._unite_with({"lessons": {lesson: done}})
+        self.unite_with({"lessons": {lesson: done}})
 
     def record_place(self, lesson: str, step: str, now: datetime) -> None:
         """Record where to resume."""
-        self._unite_with({"resume": {"at": stamp(now), "lesson": lesson, "step": step}})
+        self.unite_with({"resume": {"at": stamp(now), "lesson": lesson, "step": step}})
 
     def reset(self, lesson: str, now: datetime) -> None:
         """Forget what was answered and done in this lesson up to now."""
-        self._unite_with({"lessons": {lesson: {"reset": stamp(now)}}})
+        self.unite_with({"lessons": {lesson: {"reset": stamp(now)}}})
+
+    # -- what others keep beside the lessons ----------------------------------------------------------------------
+
+    def part(self, name: str) -> Table:
+        """A part of the record by its name, such as `exercises`; not to be changed. Empty if there is none."""
+        part: Table = self._data.get(name) or {}
+        return part
+
+    def unite_with(self, change: Table) -> None:
+        """Record what `change` says, in the shape of a record, and save it."""
+        self._data = united(self._data, change)
+        self.save()
 
     # -- the file -------------------------------------------------------------------------------------------------
 
@@ -129,16 +138,13 @@ class Progress:
             return
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            with _alone(self.path.with_suffix(".lock")):
+            with alone(self.path.with_suffix(".lock")):
                 self._take_in_file()
                 if not self._read_only:
-                    _replace(self.path, json.dumps(self._data, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
+                    text = json.dumps(self._data, indent=2, sort_keys=True, ensure_ascii=False)
+                    replace_whole(self.path, text + "\n")
         except OSError as error:
             self._notice(f"{self.path} cannot be written ({error.strerror}): progress is kept until you quit")
-
-    def _unite_with(self, change: Table) -> None:
-        self._data = united(self._data, change)
-        self.save()
 
     def _take_in_file(self) -> None:
         """Unite with the file's content; set it aside when it is broken, leave it alone when it is newer."""
@@ -193,29 +199,3 @@ def _due(answers: list[Table]) -> datetime | None:
         return None
     told = [(when(answer["at"]), answer["right"]) for answer in answers]
     return due_at(told, timedelta(seconds=Seconds.parse(rest)))
-
-
-def _replace(path: Path, text: str) -> None:
-    """Put `text` in the place of the file, whole or not at all."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with open(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(name, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(name)
-        raise
-
-
-@contextlib.contextmanager
-def _alone(path: Path) -> Iterator[None]:
-    """Hold the lock at `path`, so that no other lbtutor reads what is about to be replaced. Not on Windows."""
-    with open(path, "w", encoding="utf-8") as lock:
-        if sys.platform != "win32":
-            import fcntl
-
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        yield

@@ -81,12 +81,13 @@ def read_questions(
     complaints = [
         f"{place(text, source, (name,))}: {complaint}"
         for name, spec in specs.items()
-        for complaint in _complaints(spec, misconceptions)
+        for complaint in complaints_on(spec, misconceptions)
     ]
     return questions, complaints
 
 
-def _complaints(spec: QuestionSpec, misconceptions: Mapping[str, Misconception]) -> Iterator[str]:
+def complaints_on(spec: QuestionSpec, misconceptions: Mapping[str, Misconception]) -> Iterator[str]:
+    """Everything that is wrong with one question, beyond its keys."""
     count, right = len(spec.choices), sum(choice.right for choice in spec.choices)
     if not 2 <= count <= len(_LETTERS):
         yield f"a question has 2 to {len(_LETTERS)} choices, not {count}"

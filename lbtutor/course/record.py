@@ -10,17 +10,28 @@
           "steps": {"turns": "2026-01-02T10:01:00.000+00:00"}
         }
       },
-      "resume": {"at": "2026-01-02T10:01:00.000+00:00", "lesson": "round-robin", "step": "even"}
+      "resume": {"at": "2026-01-02T10:01:00.000+00:00", "lesson": "round-robin", "step": "even"},
+      "exercises": {
+        "least-connections": {
+          "started": "2026-01-02T11:00:00.000+00:00",
+          "tried": {"at": "2026-01-02T11:09:00.000+00:00", "outcome": "pass"},
+          "passed": "2026-01-02T11:09:00.000+00:00",
+          "hints": {"1": "2026-01-02T11:05:00.000+00:00"}
+        }
+      },
+      "work": {"at": "2026-01-02T11:09:00.000+00:00", "exercise": "least-connections", "folder": "/home/me/exercises"}
     }
 
-Nothing in it is counted up. Answers are a set that grows, a step has the time when it was last done, and a reset is a
-time up to which nothing counts. So two copies are merged by uniting them, in any order, as often as one likes. What a
+Nothing in it is counted up. Answers are a set that grows, a step has the time when it was last done, what can be done
+only once (to pass, to see a hint) has the time when it first was, and a reset is a time up to which nothing counts; but
+what was passed stays passed. So two copies are merged by uniting them, in any order, as often as one likes. What a
 record holds beyond this is kept as it is.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -61,11 +72,33 @@ class _Place(Struct):
     step: str
 
 
+class _Try(Struct):
+    at: _Time
+    outcome: str
+
+
+class _Exercise(Struct):
+    started: _Time | None = None
+    tried: _Try | None = None
+    passed: _Time | None = None
+    hints: dict[str, _Time] = {}
+    revealed: _Time | None = None
+    reset: _Time | None = None
+
+
+class _Work(Struct):
+    at: _Time
+    exercise: str
+    folder: str
+
+
 class _Record(Struct):
     """The shape; keys beyond these are allowed, and kept."""
 
     lessons: dict[str, _Lesson] = {}
     resume: _Place | None = None
+    exercises: dict[str, _Exercise] = {}
+    work: _Work | None = None
 
 
 class NewerFormat(Exception):
@@ -91,23 +124,18 @@ def read_record(content: bytes) -> Table:
 
 def united(mine: Table, theirs: Table) -> Table:
     """Both records in one. Only for keys that are not ours does the order matter: theirs win."""
-    lessons = [record.get("lessons", {}) for record in (mine, theirs)]
-    both: Table = {
-        **mine,
-        **theirs,
-        "format": FORMAT,
-        "lessons": {
-            name: _united_lesson(*(of_one.get(name, {}) for of_one in lessons)) for name in {**lessons[0], **lessons[1]}
-        },
-    }
-    places = [place for record in (mine, theirs) if (place := record.get("resume"))]
-    both["resume"] = max(places, key=lambda place: (when(place["at"]), place["lesson"], place["step"]), default=None)
+    both: Table = {**mine, **theirs, "format": FORMAT, "lessons": _united_by_name("lessons", mine, theirs)}
+    both["resume"] = _latest([record.get("resume") for record in (mine, theirs)])
+    if "exercises" in both:
+        both["exercises"] = _united_by_name("exercises", mine, theirs)
+    if "work" in both:
+        both["work"] = _latest([record.get("work") for record in (mine, theirs)])
     return both
 
 
-def counts(at: str, lesson: Table) -> bool:
-    """Whether something of that time is later than the lesson's reset."""
-    return not lesson.get("reset") or when(at) > when(lesson["reset"])
+def counts(at: str, worked_on: Table) -> bool:
+    """Whether something of that time is later than the reset of the lesson or exercise."""
+    return not worked_on.get("reset") or when(at) > when(worked_on["reset"])
 
 
 def stamp(now: datetime) -> str:
@@ -118,6 +146,16 @@ def stamp(now: datetime) -> str:
 def when(text: str) -> datetime:
     """The time that `stamp` wrote, or a hand."""
     return datetime.fromisoformat(text)
+
+
+def _united_by_name(kind: str, mine: Table, theirs: Table) -> Table:
+    ours, others = mine.get(kind, {}), theirs.get(kind, {})
+    return {name: _UNITED[kind](ours.get(name, {}), others.get(name, {})) for name in {**ours, **others}}
+
+
+def _latest(notes: Sequence[Table | None]) -> Table | None:
+    """The latest of some notes with an `at`; of two that are equally late, the same one in any order."""
+    return max(filter(None, notes), key=lambda note: (when(note["at"]), json.dumps(note, sort_keys=True)), default=None)
 
 
 def _united_lesson(mine: Table, theirs: Table) -> Table:
@@ -141,3 +179,19 @@ def _united_answers(question: str, mine: Table, theirs: Table, both: Table) -> l
     told = [answer for lesson in (mine, theirs) for answer in lesson.get("answers", {}).get(question, [])]
     once = {json.dumps(answer, sort_keys=True): answer for answer in told if counts(answer["at"], both)}
     return [answer for _, answer in sorted(once.items(), key=lambda told: (when(told[1]["at"]), told[0]))]
+
+
+def _united_exercise(mine: Table, theirs: Table) -> Table:
+    both = {**mine, **theirs}
+    for once, choose in (("started", min), ("passed", min), ("revealed", min), ("reset", max)):
+        times = [at for exercise in (mine, theirs) if (at := exercise.get(once))]
+        both[once] = choose(times, key=when, default=None)
+    tried = _latest([exercise.get("tried") for exercise in (mine, theirs)])
+    both["tried"] = tried if tried and counts(tried["at"], both) else None
+    hints = [(hint, at) for exercise in (mine, theirs) for hint, at in exercise.get("hints", {}).items()]
+    first_seen = sorted(hints, key=lambda seen: when(seen[1]), reverse=True)
+    both["hints"] = {hint: at for hint, at in first_seen if counts(at, both)}
+    return {key: value for key, value in both.items() if value not in (None, {})}
+
+
+_UNITED = {"lessons": _united_lesson, "exercises": _united_exercise}

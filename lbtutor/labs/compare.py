@@ -7,7 +7,7 @@ with the same dice; so whatever differs later follows from choices, and the firs
     comparison.differs, comparison.as_dict()
 
 Each run is played twice: once to its end for the numbers, and once up to that request with the record of every choice,
-which would be dear to make for all of them.
+which would be dear to make for all of them. Of the runs nothing is kept but eight bytes a choice.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from typing import Any
 from msgspec import Struct
 
 from lbtutor.core import Event, Plan
-from lbtutor.core.events import EVERYTHING, Ended, Picked, Why
-from lbtutor.labs.processes import Tell
+from lbtutor.core.events import EVERYTHING, Arrived, Ended, Picked, Why
+from lbtutor.labs.crowd import Tell
 from lbtutor.labs.run import told_shares
 from lbtutor.labs.scenario import Scenario
 from lbtutor.sim.simulate import simulate
@@ -31,19 +31,21 @@ from lbtutor.trace.narrate import Narrator
 
 
 class Choice(Struct, frozen=True):
-    """Whom one algorithm chose, and why in words."""
+    """Whom one algorithm chose, why in words, and the record of the decision: what was compared, and who wins a tie."""
 
     algorithm: str
     backend: str
     because: str
+    why: Why | None = None
 
 
 class Difference(Struct, frozen=True):
-    """The first request (and which try of it) that the two send to different backends."""
+    """The first request (and which try of it) that the two send to different backends; `asked` is what it wants."""
 
     at: float
     request: int
     attempt: int
+    asked: str
     choices: tuple[Choice, Choice]
 
 
@@ -72,25 +74,35 @@ def compare(
     """
     plans = [scenario.plan(seed=seed, algorithm=name) for name in algorithms]
     names: dict[tuple[str, str], int] = {}
-    one, other = (_Run(plan, names, half / 2, tell).played() for half, plan in enumerate(plans))
+    tells = [_part(tell, begin, _RUN) for begin in (0.0, _RUN)]
+    one, other = (_Run(plan, names, its).played() for plan, its in zip(plans, tells, strict=True))
     return Comparison(
         scenario.title,
         plans[0].seed,
         algorithms,
-        _difference(plans, algorithms, one.choices, other.choices),
+        _difference(plans, algorithms, one.choices, other.choices, tell),
         (one.metrics.summary(), other.metrics.summary()),
     )
+
+
+_RUN, _LOOK = 0.3, 0.2
+"""How much of the work one run is, and one look at its choices with their records, at most."""
+
+
+def _part(tell: Tell | None, begin: float, width: float) -> Tell:
+    """Tells the share of a part as one of the whole."""
+    return lambda share: None if tell is None else tell(begin + width * share)
 
 
 class _Run:
     """One of the two: its numbers, and whom it chose for which request, eight bytes a choice."""
 
-    def __init__(self, plan: Plan, names: dict[tuple[str, str], int], begun: float, tell: Tell | None) -> None:
+    def __init__(self, plan: Plan, names: dict[tuple[str, str], int], tell: Tell) -> None:
         self.metrics = Metrics()
         self.choices = array("Q")
         self._plan = plan
         self._names = names
-        self._tick = None if tell is None else told_shares(plan.lasts, lambda share: tell(begun + share / 2))
+        self._tick = told_shares(plan.lasts, tell)
 
     def played(self) -> _Run:
         """The same, after its run."""
@@ -99,8 +111,7 @@ class _Run:
 
     def _take(self, event: Event) -> None:
         self.metrics.take(event)
-        if self._tick is not None:
-            self._tick(event)
+        self._tick(event)
         if isinstance(event, Picked):
             backend = self._names.setdefault((event.pool, event.backend), len(self._names))
             self.choices.append(event.request << 16 | backend)
@@ -109,16 +120,17 @@ class _Run:
 
 
 def _difference(
-    plans: Sequence[Plan], algorithms: tuple[str, str], one: Sequence[int], other: Sequence[int]
+    plans: Sequence[Plan], algorithms: tuple[str, str], one: Sequence[int], other: Sequence[int], tell: Tell | None
 ) -> Difference | None:
     pairs = enumerate(zip_longest(one, other, fillvalue=0))
     number, pair = next(((number, pair) for number, pair in pairs if pair[0] != pair[1]), (0, ()))
     if not pair:
         return None
     request = min(filter(None, pair)) >> 16
-    looks = [_Look(plan, name, number, request) for plan, name in zip(plans, algorithms, strict=True)]
+    tells = [_part(tell, begin, _LOOK) for begin in (2 * _RUN, 2 * _RUN + _LOOK)]
+    looks = [_Look(*each, number, request) for each in zip(plans, algorithms, tells, strict=True)]
     picked = next(look.picked for look in looks if look.picked is not None)
-    return Difference(picked.at, request, picked.attempt, (looks[0].choice, looks[1].choice))
+    return Difference(picked.at, request, picked.attempt, looks[0].asked, (looks[0].choice, looks[1].choice))
 
 
 class _Found(Exception):
@@ -128,24 +140,39 @@ class _Found(Exception):
 class _Look:
     """A run up to the choice of that number, and what is to be said of it, if it was made for that request."""
 
-    def __init__(self, plan: Plan, algorithm: str, number: int, request: int) -> None:
+    def __init__(self, plan: Plan, algorithm: str, tell: Tell, number: int, request: int) -> None:
         self.picked: Picked | None = None
+        self.asked = ""
         self.choice = Choice(algorithm, "", "it chose nobody")
         self._narrator = Narrator(algorithms={pool.name: algorithm for pool in plan.pools})
-        self._left = number
+        self._number = self._left = number
         self._request = request
+        self._tell = tell
         with suppress(_Found):
             simulate(plan, self._take)
 
     def _take(self, event: Event) -> None:
+        if isinstance(event, Ended) and event.because == "interrupted":
+            raise KeyboardInterrupt
         is_ours = getattr(event, "request", self._request) == self._request
         words = self._narrator.tell(event).text if is_ours else ""
-        if not isinstance(event, Picked):
-            return
+        if is_ours and isinstance(event, Arrived):
+            self.asked = words
+        if isinstance(event, Picked):
+            self._count(event, words)
+
+    def _count(self, event: Picked, words: str) -> None:
         if self._left:
             self._left -= 1
+            if self._left % _TOLD_EVERY == 0:
+                self._tell(1 - self._left / self._number)
             return
-        if is_ours:
+        if event.request == self._request:
             self.picked = event
-            self.choice = Choice(self.choice.algorithm, f"{event.pool}/{event.backend}", words.partition(": ")[2])
+            name = f"{event.pool}/{event.backend}"
+            self.choice = Choice(self.choice.algorithm, name, words.partition(": ")[2], event.why)
         raise _Found
+
+
+_TOLD_EVERY = 1000
+"""Choices between two times that a look says how far it is."""

@@ -57,6 +57,9 @@ _IGNORED = {
 }
 
 
+_WEIGHTLESS = "plain round robin does not look at weights; weighted_round_robin does"
+
+
 class ProxyFile(Struct, frozen=True):
     """A file read: what to serve, and what of the file is of no use here."""
 
@@ -70,11 +73,7 @@ def read_proxy(path: Path) -> ProxyFile:
     text, source = path.read_text(encoding="utf-8"), str(path)
     for where, complaint in _misfits(scenario):
         raise ConfigError(f"{place(text, source, where)}: {complaint}")
-    warnings = tuple(
-        f"{place(text, source, (key,))}: ignored: {reason}"
-        for key, reason in _IGNORED.items()
-        if getattr(scenario, key)
-    )
+    warnings = tuple(f"{place(text, source, where)}: ignored: {reason}" for where, reason in _useless(scenario))
     return ProxyFile(proxy_plan(scenario), warnings)
 
 
@@ -97,6 +96,21 @@ def warn_of_doors(addresses: dict[str, str]) -> list[str]:
         f"{name} listens on {addresses[name]}: whoever reaches this machine can use it"
         for name in open_doors(addresses)
     ]
+
+
+def _useless(scenario: Scenario) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    """What has no effect here: each with its path in the file."""
+    for key, reason in _IGNORED.items():
+        if getattr(scenario, key):
+            yield (key,), reason
+    for pool, spec in scenario.pool.items():
+        if spec.algorithm not in ("round_robin", {"name": "round_robin"}):
+            continue
+        if spec.slow_start is not None:
+            yield ("pool", pool, "slow_start"), _WEIGHTLESS
+        for index, backend in enumerate(spec.backends):
+            if backend.weight not in (0, 1):
+                yield ("pool", pool, "backends", index, "weight"), _WEIGHTLESS
 
 
 def _misfits(scenario: Scenario) -> Iterator[tuple[tuple[str | int, ...], str]]:

@@ -48,7 +48,8 @@ _FAULTS = ("crash", "hang", "refuse", "error", "slow", "heal")
 class BackendSpec(Struct, frozen=True, forbid_unknown_fields=True):
     """One member of a pool. With `address` (`host:port`) it is somebody's server; without, the lab starts a machine.
 
-    `workers`, `service` and `errors` describe that machine: see `MachineConfig`. The other words are `BackendConfig`'s.
+    `workers`, `service`, `errors` and `delay` (one way; the answer's way back takes as long) describe that machine: see
+    `MachineConfig`. The other words are `BackendConfig`'s.
     """
 
     name: str
@@ -59,6 +60,7 @@ class BackendSpec(Struct, frozen=True, forbid_unknown_fields=True):
     workers: int = 8
     service: Service = Service("constant", 0.02)
     errors: float = 0.0
+    delay: Seconds = Seconds(0)
 
     def __post_init__(self) -> None:
         if not self.name or "/" in self.name or self.name != self.name.strip():
@@ -71,6 +73,8 @@ class BackendSpec(Struct, frozen=True, forbid_unknown_fields=True):
             raise ConfigError(f"`workers` must be between 1 and 10000, not {self.workers!r}")
         if not 0 <= self.errors <= 1:
             raise ConfigError(f"`errors` is a share between 0 and 1, not {self.errors!r}")
+        if self.delay < 0:
+            raise ConfigError(f"`delay` is 0 or longer, not {self.delay!r}")
         if self.address and not self.address.rpartition(":")[2].isdigit():
             raise ConfigError(f"`address` is written host:port, not {self.address!r}")
 
@@ -162,7 +166,13 @@ class Scenario(Struct, frozen=True, forbid_unknown_fields=True):
             for backend in spec.backends:
                 if not backend.address:
                     yield MachineConfig(
-                        pool, backend.name, backend.workers, backend.service, backend.errors, spec.sessions
+                        pool,
+                        backend.name,
+                        backend.workers,
+                        backend.service,
+                        backend.errors,
+                        spec.sessions,
+                        backend.delay,
                     )
         for entry in self.timeline:
             if entry.add is not None and entry.add.machine is not None:
@@ -178,7 +188,11 @@ def load_scenario(path: Path) -> Scenario:
         raise ConfigError(f"{source}: not UTF-8 text, so not a scenario file") from None
     except OSError as error:
         raise ConfigError(f"{source}: cannot be read: {error.strerror}") from None
-    scenario = _at_home(read_toml(text, source, Scenario), path.parent)
+    return checked(_at_home(read_toml(text, source, Scenario), path.parent), text, source)
+
+
+def checked(scenario: Scenario, text: str, source: str) -> Scenario:
+    """The scenario itself; raises `ConfigError`, with the line of `text`, for a name in it that leads nowhere."""
     for where, complaint in _loose_ends(scenario):
         raise ConfigError(f"{place(text, source, where)}: {complaint}")
     return scenario

@@ -3,7 +3,7 @@
     series = run_seeds(scenario, range(1, 9))
     series.verdict, series.as_dict()
 
-Each seed is a run of its own, simulated in a process of its own; the document holds the very reports that the runs one
+Each seed is a run of its own, simulated by a crowd (see `crowd`); the document holds the very reports that the runs one
 by one would have given, in the order of the seeds.
 """
 
@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from lbtutor.core.algorithms import AlgorithmConfig
 from lbtutor.labs.checks import Verdict, overall
-from lbtutor.labs.processes import Tell, at_once
+from lbtutor.labs.crowd import Tell, at_once
 from lbtutor.labs.run import run_lab, told_shares
 from lbtutor.labs.scenario import Scenario
 
@@ -63,6 +63,7 @@ class Series(Struct, frozen=True):
             "runs": list(self.runs),
             "expect": list(self.judged()),
             "verdict": self.verdict,
+            "interrupted": self.interrupted,
         }
 
 
@@ -72,13 +73,15 @@ def run_seeds(
     *,
     algorithm: AlgorithmConfig | None = None,
     tell: Tell | None = None,
+    dask: str | None = None,
 ) -> Series:
-    """Simulate `scenario` with each of `seeds`, on all cores; `tell` hears the share that is done.
+    """Simulate `scenario` with each of `seeds`, on all cores or the cluster at `dask`; `tell` hears the share done.
 
-    Ctrl-C ends it with the seeds that are complete. Raises `ConfigError` for an algorithm that there is not.
+    Ctrl-C ends it with the seeds that are complete. Raises `ConfigError` for an algorithm that there is not, and
+    `EnvironmentFault` as `at_once` does.
     """
     scenario.plan(algorithm=algorithm)
-    done = at_once(_play, [Job(scenario, seed, algorithm) for seed in seeds], tell)
+    done = at_once(_play, [Job(scenario, seed, algorithm) for seed in seeds], tell, dask=dask)
     return Series(scenario.title, tuple(seeds), tuple(run for run in done if run is not None))
 
 

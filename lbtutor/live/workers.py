@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from lbtutor.core.workload import MachineConfig
@@ -17,7 +18,8 @@ class Workers:
 
     The dice are the machine's own and are thrown twice for each request, in order of arrival: for its work, then for
     whether it errs. So the n-th request at a machine fares alike in each shell. A conversation is nobody's work; it
-    begins at once, unless the machine hangs.
+    begins at once, unless the machine hangs. Where the machine is a `delay` away, what is on the way there or back is
+    nobody's work either.
     """
 
     def __init__(self, config: MachineConfig, seed: int, clock: Clock) -> None:
@@ -28,6 +30,7 @@ class Workers:
         self._rng = config.rng(seed)
         self._waiting: deque[Job] = deque()
         self._at_work: dict[Job, Timer] = {}
+        self._on_the_way: dict[Job, Timer] = {}
         self._frozen: list[tuple[Job, float]] | None = None
 
     def __repr__(self) -> str:
@@ -37,8 +40,21 @@ class Workers:
         """A request is here."""
         job.work = self._config.service.sample(self._rng)
         job.errs = self._rng.random() < self.errors
+        if self._config.delay and not job.talks:
+            self._travel(job, self._reached)
+        else:
+            self._reached(job)
+
+    def _travel(self, job: Job, then: Callable[[Job], None]) -> None:
+        def arrive() -> None:
+            del self._on_the_way[job]
+            then(job)
+
+        self._on_the_way[job] = self._clock.call_at(self._clock.now + self._config.delay, arrive)
+
+    def _reached(self, job: Job) -> None:
         if self._frozen is None and (job.errs or job.talks):
-            job.done()
+            self._answer(job)
         else:
             self._waiting.append(job)
             self._start_waiting()
@@ -49,19 +65,22 @@ class Workers:
         if timer is not None:
             timer.cancel()
             self._start_waiting()
+        elif job in self._on_the_way:
+            self._on_the_way.pop(job).cancel()
         elif job in self._waiting:
             self._waiting.remove(job)
 
     @property
     def under_way(self) -> list[Job]:
-        """Those at work and those who wait, in the order in which they came."""
-        return [*self._at_work, *self._waiting]
+        """Those at work, those who wait and those on the way, each in the order in which they came."""
+        return [*self._at_work, *self._waiting, *self._on_the_way]
 
     def clear(self) -> None:
         """All that was under way is gone."""
-        for timer in self._at_work.values():
+        for timer in (*self._at_work.values(), *self._on_the_way.values()):
             timer.cancel()
         self._at_work.clear()
+        self._on_the_way.clear()
         self._waiting.clear()
         self._frozen = None
 
@@ -82,7 +101,7 @@ class Workers:
         self._waiting = deque(job for job in self._waiting if not (job.errs or job.talks))
         self._start_waiting()
         for job in idle:
-            job.done()
+            self._answer(job)
 
     def _start_waiting(self) -> None:
         while self._waiting and self._frozen is None and len(self._at_work) < self._config.workers:
@@ -96,7 +115,13 @@ class Workers:
     def _done(self, job: Job) -> None:
         del self._at_work[job]
         self._start_waiting()
-        job.done()
+        self._answer(job)
+
+    def _answer(self, job: Job) -> None:
+        if self._config.delay and not job.talks:
+            self._travel(job, Job.done)
+        else:
+            job.done()
 
 
 class Job:

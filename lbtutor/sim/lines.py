@@ -13,6 +13,7 @@ from lbtutor.core.messages import Add, Outcome
 from lbtutor.core.sessions import Memory, Names
 from lbtutor.core.units import say_duration
 from lbtutor.core.workload import Fault, MachineConfig, Plan
+from lbtutor.sim.distant import Distant
 from lbtutor.sim.loop import Loop
 from lbtutor.sim.station import Station
 
@@ -59,7 +60,7 @@ def lines_of(plan: Plan, loop: Loop, ended: Callable[[int, Outcome], None]) -> d
     lines = {
         (machine.pool, machine.name): Line(
             machine,
-            Station(machine, plan.seed, loop, ended),
+            (Distant if machine.delay else Station)(machine, plan.seed, loop, ended),
             patience[machine.pool],
             _sessions(machine, stores),
             Names(plan.seed, machine.pool, machine.name),

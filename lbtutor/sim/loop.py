@@ -75,6 +75,12 @@ class Loop:
             raise ValueError(f"it is {self.now:g} s; nothing can be scheduled at {at:g} s any more")
         heappush(self._heap, (at, order, next(self._numbers), call, argument))
 
+    def schedule_in(self, seconds: float, order: int, call: Callable[[T], None], argument: T) -> float:
+        """The same so many seconds from now, 0 or more; when that is."""
+        at = self.now + seconds
+        heappush(self._heap, (at, order, next(self._numbers), call, argument))
+        return at
+
     def step(self) -> None:
         """Jump to the next thing and do it; raises `IndexError` when nothing is left."""
         self.now, _, _, call, argument = heappop(self._heap)
@@ -87,11 +93,11 @@ class Loop:
         """
         heap = self._heap
         for thing in stream:
-            due = (thing.at, order)
-            while heap and heap[0] < due:
+            at = thing.at
+            while heap and (soonest := heap[0][0]) <= at and (soonest < at or heap[0][1] < order):
                 self.now, _, _, then, argument = heappop(heap)
                 then(argument)
-            self.now = thing.at
+            self.now = at
             call(thing)
 
     def run(self, until: float) -> None:

@@ -10,9 +10,10 @@ It does what the live shell does with sockets, and in the same order:
     a probe        balancer.tick, too; the result is known at once, or after the probe's timeout
     an act         a fault befalls a station and the balancer is not told; a command goes to the balancer
 
-A connection takes no time here and no message is lost, so `connect_timeout` is never reached. Most requests are plain:
-who sent them does not matter any more once they are sent. Those that are not are `lbtutor.sim.guests`; datagrams come
-in sessions (`lbtutor.sim.datagrams`).
+A connection takes no time here and no message is lost, so `connect_timeout` is never reached; a message takes the
+`delay` of the machine that it goes to or comes from (`lbtutor.sim.distant`). Most requests are plain: who sent them
+does not matter any more once they are sent. Those that are not are `lbtutor.sim.guests`; datagrams come in sessions
+(`lbtutor.sim.datagrams`).
 
 The scenario is over at `plan.lasts`: from then on nothing arrives, no act is played and no probe is sent. Requests
 under way may still end, for `plan.drain` at most; those that have not are cut off as `cancelled`, so that every arrival
@@ -70,14 +71,6 @@ def simulate(
         report(Ended(loop.now, because))
 
 
-class _Addresses(dict[int, str]):
-    """The address of each client, made when it comes for the first time."""
-
-    def __missing__(self, client: int) -> str:
-        address = self[client] = client_address(client)
-        return address
-
-
 class _Stage:
     """One run of one plan: the balancer, the stations, and what passes between them."""
 
@@ -102,7 +95,7 @@ class _Stage:
         self._balancer = Balancer(
             plan.pools, plan.every_route, rng=rng, report=report, kinds=kinds, algorithms=algorithms
         )
-        self._addresses = _Addresses()
+        self._addresses = [client_address(client) for client in range(_most_clients(plan))]
         self._requests = 0
         self._waiting: set[int] = set()
         self._next_tick = inf
@@ -148,11 +141,14 @@ class _Stage:
     # -- requests -------------------------------------------------------------------------------------------------
 
     def _arrive(self, arrival: Arrival) -> None:
-        manner = self._manners[arrival.rule]
-        if not manner.plain and self._sessions.takes(arrival):
+        manner, client, request = self._manners[arrival.rule], self._addresses[arrival.client], self._requests + 1
+        if manner.plain:
+            fields = manner.fields
+        elif self._sessions.takes(arrival):
             return
-        self._requests = request = self._requests + 1
-        client = self._addresses[arrival.client]
+        else:
+            fields = self._welcome(request, arrival, client)
+        self._requests = request
         decision = self._balancer.arrive(
             Request(
                 request,
@@ -163,7 +159,7 @@ class _Stage:
                 manner.method,
                 manner.host,
                 manner.path,
-                manner.fields if manner.plain else self._welcome(request, arrival, client),
+                fields,
                 arrival.to,
                 manner.server_name,
             )
@@ -213,14 +209,18 @@ class _Stage:
             again = self._finish_guest(request, outcome)
         else:
             again = self._balancer.finish(request, outcome, self._loop.now)
-        if self._balancer.next_alarm < self._next_tick:
+        if self._balancer.agenda.next < self._next_tick:
             self._await_tick()
-        if type(again) is Forward:
-            self._carry(again)
-        elif again is not None:
-            self._waiting.add(request)
+        if again is not None:
+            self._try_again(request, again)
         if self._waiting:  # only a request that waits is decided by the end of another
             self._settle()
+
+    def _try_again(self, request: int, again: Forward | Wait) -> None:
+        if type(again) is Forward:
+            self._carry(again)
+        else:
+            self._waiting.add(request)
 
     def _finish_guest(self, request: int, outcome: Outcome) -> Forward | Wait | None:
         outcome = self._guests.served(request, outcome)
@@ -339,3 +339,7 @@ class _Stage:
             line.crash()
         line.station.befall(fault)
         self._settle_held_probes()
+
+
+def _most_clients(plan: Plan) -> int:
+    return max((rule.clients for rule in plan.traffic), default=0)

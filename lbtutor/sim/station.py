@@ -30,22 +30,24 @@ from lbtutor.core.messages import Outcome, ProbeResult
 from lbtutor.core.workload import Fault, MachineConfig
 from lbtutor.sim.loop import Loop, Order
 
-_ANSWERED = Outcome.answered(200)
-_ERRED = Outcome.answered(500)
-_REFUSED = Outcome.failed("refused")
+ANSWERED = Outcome.answered(200)
+ERRED = Outcome.answered(500)
+REFUSED = Outcome.failed("refused")
 _CLOSED = Outcome.failed("closed")
 
 _PROBE_PASSED = ProbeResult(ok=True, detail="200")
 _PROBE_FAILED = ProbeResult(ok=False, detail="500")
-_PROBE_REFUSED = ProbeResult(ok=False, detail=_REFUSED.says)
+_PROBE_REFUSED = ProbeResult(ok=False, detail=REFUSED.says)
 _PROBE_CLOSED = ProbeResult(ok=False, detail=_CLOSED.says)
 _PROBE_CONNECTED = ProbeResult(ok=True, detail="connected")
 
 _SWITCHED = Outcome.answered(101)
 _BROKEN = Outcome.failed("cut", 101)
 
+_END = Order.END  # looked up once a request, and a class is slow to look into
 
-class Job(Struct, eq=False):
+
+class Job(Struct, eq=False, gc=False):
     """One request at a machine: since when, how much work, whether it errs, and when that ends.
 
     `ends` is `inf` while nobody can say. One that is `alone` has a connection of its own; one that `talks` is a
@@ -58,7 +60,6 @@ class Job(Struct, eq=False):
     errs: bool
     alone: bool = False
     talks: float = 0.0
-    started: bool = False
     ends: float = inf
 
     def __repr__(self) -> str:
@@ -114,14 +115,15 @@ class Station:
         if self._idle:
             self._idle -= 1
         elif self._refusing:
-            return _REFUSED
+            return REFUSED
         rng = self._rng
         job = Job(request, self._loop.now, self._sample(rng), rng.random() < self._errors)
         if job.errs and not self._hung:
             self._idle += 1
-            return _ERRED
+            return ERRED
         self._under_way[request] = job
         if self._free and not self._hung:
+            self._free -= 1
             self._start(job)
         else:
             self._waiting.append(job)
@@ -130,11 +132,11 @@ class Station:
     def accept_alone(self, request: int) -> Outcome | None:
         """The same, on a connection of its own that is closed after it."""
         if self._refusing:
-            return _REFUSED
+            return REFUSED
         job = self._thrown(request)
         job.alone = True
         if job.errs and not self._hung:
-            return _ERRED
+            return ERRED
         self._take_in(job)
         return None
 
@@ -143,13 +145,13 @@ class Station:
         if self._idle:
             self._idle -= 1
         elif self._refusing:
-            return _REFUSED
+            return REFUSED
         job = self._thrown(request)
         job.talks = seconds
         if self._hung:
             self._take_in(job)
         elif job.errs:
-            return _ERRED
+            return ERRED
         else:
             self._open(job)
         return None
@@ -159,7 +161,7 @@ class Station:
         if self._conversations.pop(request, None) is not None:
             return
         job = self._under_way.pop(request)
-        if job.started:
+        if self._is_at_work(job):
             job.ends = inf
             self._free += 1
             self._start_waiting()
@@ -217,6 +219,7 @@ class Station:
     def _take_in(self, job: Job) -> None:
         self._under_way[job.request] = job
         if self._free and not self._hung:
+            self._free -= 1
             self._start(job)
         else:
             self._waiting.append(job)
@@ -231,23 +234,30 @@ class Station:
             self._ended(job.request, _SWITCHED)
 
     def _start(self, job: Job) -> None:
-        self._free -= 1
-        job.started = True
-        job.ends = ends = self._loop.now + job.work * self._slow_by
-        self._loop.schedule(ends, Order.END, self._finish_work, job)
+        """A worker takes it."""
+        job.ends = self._loop.schedule_in(job.work * self._slow_by, _END, self._finish_work, job)
+
+    def _is_at_work(self, job: Job) -> bool:
+        """Has it a worker? One that stands still has its worker too."""
+        return job.ends < inf or any(frozen is job for frozen, _ in self._frozen)
 
     def _start_waiting(self) -> None:
         while self._waiting and self._free and not self._hung:
+            self._free -= 1
             self._start(self._waiting.popleft())
 
     def _work_done(self, job: Job) -> None:
         if job.ends != self._loop.now:  # it froze, or was closed or abandoned, after this call was scheduled
             return
         job.ends = inf
-        self._free += 1
         if self._waiting:
-            self._start_waiting()
-        self._answer(job, _ANSWERED)
+            self._start(self._waiting.popleft())  # the worker goes from one to the next
+        else:
+            self._free += 1
+        del self._under_way[job.request]
+        if not job.alone:
+            self._idle += 1
+        self._ended(job.request, ANSWERED)
 
     def _answer(self, job: Job, outcome: Outcome) -> None:
         del self._under_way[job.request]
@@ -281,14 +291,14 @@ class Station:
         for job, left in self._frozen:
             if self._under_way.get(job.request) is job:
                 job.ends = now + left
-                self._loop.schedule(job.ends, Order.END, self._finish_work, job)
+                self._loop.schedule(job.ends, _END, self._finish_work, job)
         self._frozen.clear()
         idle = [job for job in self._waiting if job.errs or job.talks]
         self._waiting = deque(job for job in self._waiting if not (job.errs or job.talks))
         self._start_waiting()
         for job in idle:
             if job.errs:
-                self._answer(job, _ERRED)
+                self._answer(job, ERRED)
             else:
                 del self._under_way[job.request]
                 self._open(job)

@@ -1,4 +1,4 @@
-"""Every key of the lesson screen, as one table.
+"""Every key of the lesson screen, as one table. (Those of the challenge: `screens.challenge_keys`.)
 
 The bindings, the bar of keys at the bottom, the help and the command palette all read this table, so a key cannot be
 in one of them and not in another. `id` is what a user's own key map would name; it never changes.
@@ -9,7 +9,7 @@ pressed by someone who meant the fourth answer.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from textual.binding import Binding
@@ -86,13 +86,13 @@ VITAL = (
 """The keys of the key bar; a narrow bar leaves out from the end."""
 
 
-def rows() -> Iterable[Key]:
+def rows(groups: Mapping[str, tuple[Key, ...]] = GROUPS) -> Iterable[Key]:
     """All rows of the table."""
-    for group in GROUPS.values():
+    for group in groups.values():
         yield from group
 
 
-def bindings() -> list[Binding]:
+def bindings(groups: Mapping[str, tuple[Key, ...]] = GROUPS) -> list[Binding]:
     """The table as Textual bindings, each with its id."""
     return [
         Binding(
@@ -103,6 +103,6 @@ def bindings() -> list[Binding]:
             key_display=one or row.shown,
             id=row.id.replace("*", one),
         )
-        for row in rows()
+        for row in rows(groups)
         for one in (row.each or ("",))
     ]

@@ -6,15 +6,18 @@ the medians, in requests a second of CPU time, and the medians of the ratios wit
 slow for all. That they play the same queue is seen from the mean wait. Where SimPy or Ciw is not installed, it is
 left out.
 
-Measured on two shared Xeon cores, CPython 3.11: 323 000 requests/s, 2.4 times SimPy 4.1 and 5.9 times Ciw 3.2. What a
+Measured on two shared Xeon cores, CPython 3.11: 458 000 requests/s, 3.1 times SimPy 4.1 and 7.1 times Ciw 3.2. What a
 request costs, in microseconds, by the number of backends:
 
                           3     10     30    100    250
-    round_robin         3.1    3.2    3.3    3.9    4.8
-    weighted            3.4    4.1    6.0   13.2   31.0
-    least_connections   4.5    5.2    6.9   12.3   25.0
-    power_of_two        3.8    3.9    4.2    5.0    7.0
-    consistent_hash     6.2    8.6    9.0    9.6   11.5
+    round_robin         2.4    2.4    2.6    3.2    4.1
+    weighted            2.7    3.3    5.0   12.1   25.1
+    least_connections   3.6    4.3    5.8   10.3   20.2
+    power_of_two        2.9    3.1    3.4    3.9    4.8
+    consistent_hash     4.4    3.5    4.0    4.5    6.3
+
+Of the 2.1 us that a request costs with one backend, the stream of arrivals takes 0.15, the balancer 0.65 (`arrive` and
+`finish`), the station 0.56 and the heap 0.13; the rest is carrying between them.
 """
 
 from __future__ import annotations
@@ -148,7 +151,7 @@ def test_requests_a_second_beside_simpy_and_ciw() -> None:
         print(f"  {name:6} mean wait {1000 * wait:5.2f} ms (Erlang C: {1000 * MEAN_WAIT:.2f} ms)")
         assert wait == pytest.approx(MEAN_WAIT, rel=0.1)
     if "simpy" in rates:
-        assert median(rates["ours"]) >= 2 * median(rates["simpy"])
+        assert median(rates["ours"]) >= 3 * median(rates["simpy"])
 
 
 @pytest.mark.parametrize(

@@ -67,6 +67,7 @@ def test_an_expectation_without_enough_samples_exits_3(lbtutor: Program, tmp_pat
         (["lab", "run", "round-robin", "--seeds", "3"], "--on sim"),
         (["lab", "run", "round-robin", "--on", "sim", "--seeds", "3", "--plain"], "tell one run"),
         (["lab", "run", "round-robin", "--on", "sim", "--seeds", "0"], "--seeds"),
+        (["lab", "run", "round-robin", "--on", "sim", "--dask", "tcp://127.0.0.1:1"], "--seeds"),
         (["lab", "compare", "round-robin"], "--algorithm"),
         (["lab", "compare", "round-robin", "--algorithm", "random"], "given twice"),
         (["lab", "compare", "round-robin", "--algorithm", "random", "--algorithm", "random"], "two names"),
@@ -127,6 +128,25 @@ def test_a_trace_that_cannot_be_written_exits_4(lbtutor: Program) -> None:
     assert done.returncode == 4
     assert "no/such/folder" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_an_unreachable_cluster_exits_4_and_says_which(lbtutor: Program) -> None:
+    done = lbtutor("lab", "run", "round-robin", "--on", "sim", "--seeds", "2", "--dask", "tcp://127.0.0.1:1")
+    assert done.returncode == 4
+    assert "127.0.0.1:1" in done.stderr or "lbtutor[cluster]" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_kept_result_is_the_document_that_json_prints(lbtutor: Program, tmp_path: Path) -> None:
+    done = lbtutor("lab", "run", "round-robin", "--on", "sim", "--json", "--out", "kept.json")
+    assert json.loads((tmp_path / "kept.json").read_text()) == json.loads(done.stdout)
+
+
+def test_a_result_that_cannot_be_kept_is_told_before_the_run(lbtutor: Program) -> None:
+    done = lbtutor("lab", "run", "round-robin", "--on", "sim", "--out", "no/such/folder/kept.json")
+    assert done.returncode == 4
+    assert done.stdout == ""
+    assert "no/such/folder/kept.json cannot be written" in done.stderr
 
 
 @pytest.mark.slow
@@ -224,13 +244,16 @@ def _read(terminal: int) -> str:
 @pytest.mark.slow
 def test_ctrl_c_keeps_the_seeds_that_are_done_and_leaves_nobody_working(tmp_path: Path) -> None:
     (tmp_path / "doomed.toml").write_text(DOOMED.replace("5s", "60s").replace("rate = 20", "rate = 200"))
-    arguments = ["lab", "run", "doomed.toml", "--on", "sim", "--seeds", "60"]
+    arguments = ["lab", "run", "doomed.toml", "--on", "sim", "--seeds", "60", "--out", "kept.json"]
     code, told, seen = watched(arguments, tmp_path, interrupt_at=8)
     assert code == 130
     found = re.search(r"interrupted: (\d+) of 60 seeds", told)
     assert found is not None, told + seen
     assert 1 <= int(found[1]) < 60
     assert len(re.findall(r"^  \d+ .*✕$", told, re.MULTILINE)) == int(found[1])
+    kept = json.loads((tmp_path / "kept.json").read_text())
+    assert kept["interrupted"]
+    assert len(kept["runs"]) == int(found[1])
     assert "Traceback" not in told + seen
 
 
@@ -248,7 +271,10 @@ def test_a_comparison_tells_where_two_algorithms_part_and_why(lbtutor: Program) 
     done = lbtutor("lab", "compare", "least-connections", "--algorithm", "round_robin", "--algorithm", "random")
     assert done.returncode == 0
     assert "they first differ on request" in done.stdout
-    assert "its turn" in done.stdout
+    assert re.search(r"^ +round_robin +random$", done.stdout, re.MULTILINE), "both records, side by side"
+    assert re.search(r"^  srv-2 +→ 0 ", done.stdout, re.MULTILINE), "whom each chose"
+    assert "in a tie" in done.stdout
+    assert "its turn" in done.stdout or "the first in turn" in done.stdout
     assert "drew place" in done.stdout
     assert done.stderr == ""
 

@@ -6,9 +6,10 @@ import io
 import sys
 
 import pytest
+import typer
 
 from lbtutor.cli import progress as module
-from lbtutor.cli.progress import progress
+from lbtutor.cli.progress import progress, progressing
 
 
 class Terminal(io.StringIO):
@@ -56,3 +57,41 @@ def test_the_line_goes_away_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
     assert tell is not None
     tell(1.0)
     assert terminal.getvalue() == "\r\x1b[K"
+
+
+def test_much_time_is_told_in_minutes_and_hours(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = watched(monkeypatch, 0.0, 10.0, 10.0)
+    tell = progress("a run")
+    assert tell is not None
+    tell(0.01)
+    tell(0.0001)
+    lines = terminal.getvalue().split("\r")[1:]
+    assert lines == ["a run: 1%, about 16 min left \x1b[K", "a run: 0%, about 28 h left \x1b[K"]
+
+
+def half_of(how_it_ends: type[BaseException]) -> None:
+    with progressing("a run") as tell:
+        assert tell is not None
+        tell(0.5)
+        raise how_it_ends
+
+
+def test_the_line_goes_away_with_its_block_when_that_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = watched(monkeypatch, 0.0, 1.0, 2.0)
+    with pytest.raises(ValueError):  # noqa: PT011
+        half_of(ValueError)
+    assert terminal.getvalue() == "\ra run: 50% \x1b[K\r\x1b[K"
+
+
+def test_a_block_that_ctrl_c_ends_says_so_and_exits_130(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = watched(monkeypatch, 0.0, 1.0, 2.0)
+    with pytest.raises(typer.Exit) as ended:
+        half_of(KeyboardInterrupt)
+    assert ended.value.exit_code == 130
+    assert terminal.getvalue() == "\ra run: 50% \x1b[K\r\x1b[Klbtutor: interrupted\n"
+
+
+def test_a_block_where_nobody_watches_tells_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stderr", io.StringIO())
+    with progressing("a run") as tell:
+        assert tell is None

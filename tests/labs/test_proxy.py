@@ -105,6 +105,19 @@ def test_what_only_a_lab_can_play_is_ignored_with_a_warning_each(tmp_path: Path)
     )
 
 
+@pytest.mark.parametrize("algorithm", ["", 'algorithm = { name = "round_robin" }\n'])
+def test_weights_that_the_algorithm_does_not_look_at_are_warned_of(tmp_path: Path, algorithm: str) -> None:
+    path = tmp_path / "proxy.toml"
+    text = FILE.replace("[pool.web]\n", f'[pool.web]\n{algorithm}slow_start = "5s"\n')
+    weighed = text.replace('{ name = "b"', '{ name = "b", weight = 3')
+    path.write_text(weighed)
+    slow_start, weight = read_proxy(path).warnings
+    assert "pool.web.slow_start: ignored: plain round robin does not look at weights" in slow_start
+    assert "pool.web.backends[1].weight: ignored: plain round robin" in weight
+    path.write_text(weighed.replace("[pool.web]\n" + algorithm, '[pool.web]\nalgorithm = "weighted_round_robin"\n'))
+    assert read_proxy(path).warnings == ()
+
+
 def test_a_file_for_a_proxy_alone_has_no_warnings(tmp_path: Path) -> None:
     (tmp_path / "proxy.toml").write_text(FILE)
     assert read_proxy(tmp_path / "proxy.toml").warnings == ()

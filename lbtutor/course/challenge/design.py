@@ -57,6 +57,7 @@ MOST_ZONES = 6
 region of the large clouds has more failure domains."""
 
 STEPS = {
+    **dict.fromkeys(SERVICES, "step 1: architecture"),
     "balancers": "step 1: architecture",
     "dns": "step 1: architecture",
     "instances": "step 1: architecture",
@@ -213,9 +214,6 @@ def _check(name: str, count: int, most: int) -> None:
 
 def _loose_ends(design: Design) -> Iterator[tuple[tuple[str | int, ...], str]]:
     """What no single table can know: each with its path in the file."""
-    for name in SERVICES:
-        if name not in design.pool:
-            yield ("pool",), f"the service `{name}` has no pool; the chapter has {', '.join(SERVICES)}"
     for name, pool in design.pool.items():
         if name not in SERVICES:
             yield ("pool", name), f"there is no such service; {suggest(name, SERVICES)}"
@@ -225,6 +223,9 @@ def _loose_ends(design: Design) -> Iterator[tuple[tuple[str | int, ...], str]]:
         if pool.retry.attempts > MOST_ATTEMPTS:
             complaint = f"at most {MOST_ATTEMPTS} in all, not {pool.retry.attempts}"
             yield ("pool", name, "retry", "attempts"), complaint
+    for name in SERVICES:
+        if name not in design.pool:
+            yield ("pool",), f"the service `{name}` has no pool; the chapter has {', '.join(SERVICES)}"
     for index, route in enumerate(design.route):
         for target in route.pools:
             if target not in design.pool:

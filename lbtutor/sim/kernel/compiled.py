@@ -9,7 +9,10 @@ numba: numba itself looks only at the file of a function, and not at those of th
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from hashlib import blake2b
 from importlib import import_module
 from pathlib import Path
@@ -41,6 +44,7 @@ def compiled(function: _F) -> _F:
     """Machine code of `function`, made on its first call or found in the cache; itself where there is no numba."""
     if not AVAILABLE:
         return function
+    _settle()
     before, numba.config.CACHE_DIR = numba.config.CACHE_DIR, str(_cache())
     try:
         return numba.njit(cache=True, **_OPTIONS)(function)  # type: ignore[no-any-return]
@@ -56,7 +60,7 @@ _OPTIONS = {"error_model": "numpy", "_nrt": False}
 
 def is_made() -> bool:
     """Is there nothing to wait for? To make the machine code takes half a minute, once for each version."""
-    return not AVAILABLE or any(_cache().glob("**/*.advance-*.nbi"))
+    return not AVAILABLE or bool(list(_cache().glob("*/*.advance-*.nbi")))
 
 
 def ints(values: Iterable[int]) -> Array:
@@ -81,6 +85,56 @@ def longer(array: Array, values: Iterable[float]) -> Array:
     return numpy.concatenate([array, numpy.fromiter(values, array.dtype)])
 
 
+def tidy(folder: Path) -> None:
+    """Remove the machine code of versions that were last used more than a day before the newest, save for three.
+
+    Only what was made here is touched: in folders that are named as ours are, the files that numba writes. A folder
+    that holds anything else stays, and so does that.
+    """
+    ours = [one for one in folder.iterdir() if _OURS.fullmatch(one.name) and one.is_dir() and not one.is_symlink()]
+    newest, *others = sorted(ours, key=_last_used, reverse=True) or [folder]
+    for old in others[_KEPT - 1 :]:
+        if _last_used(newest) - _last_used(old) > _A_DAY:
+            _remove(old)
+
+
+_OURS, _MADE = re.compile(r"[0-9a-f]{16}"), re.compile(r"\.nb[ic](\.tmp\.[0-9a-f]+)?$")
+"""What our folders are called, and how the files end that numba writes into them."""
+
+_KEPT, _A_DAY = 3, 86_400.0
+"""Who goes back and forth between a few versions need not wait for each of them again."""
+
+
+def _last_used(folder: Path) -> float:
+    return folder.stat().st_mtime
+
+
+def _remove(folder: Path) -> None:
+    inside = sorted((one for one in folder.rglob("*") if not one.is_symlink()), reverse=True)
+    for one in inside:
+        with suppress(OSError):  # somebody keeps something there
+            if one.is_dir():
+                one.rmdir()
+            elif _MADE.search(one.name):
+                one.unlink()
+    with suppress(OSError):
+        folder.rmdir()
+
+
+def _settle() -> None:
+    """Once a process: mark our folder as used, and when it is a new one, tidy up what older versions left."""
+    global _settled
+    if _settled:
+        return
+    _settled = True
+    with suppress(OSError):  # nowhere to keep anything, so nothing to tidy up
+        is_new = not _cache().exists()
+        _cache().mkdir(parents=True, exist_ok=True)
+        os.utime(_cache())
+        if is_new:
+            tidy(_cache().parent)
+
+
 def _cache() -> Path:
     global _folder
     if _folder is None:
@@ -94,3 +148,4 @@ def _cache() -> Path:
 
 
 _folder: Path | None = None
+_settled = False

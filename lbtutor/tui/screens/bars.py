@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
 from textual.content import Content
@@ -14,7 +14,7 @@ from textual.widgets import Static
 
 from lbtutor.course.lesson import GoalState
 from lbtutor.tui.glyphs import Glyphs
-from lbtutor.tui.keymap import VITAL, rows
+from lbtutor.tui.keymap import VITAL, Key, rows
 from lbtutor.tui.screens.cue import Cue
 
 _KEY = "bold $primary"
@@ -76,21 +76,24 @@ def head_line(place: Place, glyphs: Glyphs, width: int) -> Content:
         f"  {place.speed:g}{glyphs.times}  ",
         (f"{place.clock} ", "bold"),
     )
-    return _apart(left, right, width)
+    return apart(left, right, width)
 
 
 def caption_line(says: str, numbers: str, width: int) -> Content:
     """What just happened in words, and the numbers where no charts fit; a long sentence takes their place."""
     told = Content.styled(f" {says}", "italic")
     shown = Content.styled(f"{numbers} ", _DIM)
-    return _apart(told, shown if told.cell_length + shown.cell_length < width else Content(""), width)
+    return apart(told, shown if told.cell_length + shown.cell_length < width else Content(""), width)
 
 
 class KeyBar(Bar):
     """The keys that matter most, as many as fit; each can be clicked."""
 
-    def __init__(self, *, id: str | None = None) -> None:  # noqa: A002
+    def __init__(self, vital: Iterable[Key] | None = None, *, id: str | None = None) -> None:  # noqa: A002
+        """`vital` are the rows to show, from the most important one on; without it, those of the lesson screen."""
         super().__init__(id=id)
+        by_id = {row.id: row for row in rows()}
+        self._vital = tuple(by_id[row_id] for row_id in VITAL) if vital is None else tuple(vital)
         self._ends: list[tuple[int, str]] = []
 
     def show_keys(self, labels: Mapping[str, str], shown: Mapping[str, str]) -> None:
@@ -98,10 +101,9 @@ class KeyBar(Bar):
         self.show(lambda width: self._line(labels, shown, width))
 
     def _line(self, labels: Mapping[str, str], shown: Mapping[str, str], width: int) -> Content:
-        by_id = {row.id: row for row in rows()}
         line = Content("")
         self._ends = []
-        for row in (by_id[row_id] for row_id in VITAL):
+        for row in self._vital:
             label = labels.get(row.id, row.label)
             item = Content.assemble(" ", (shown.get(row.id, row.shown), _KEY), f" {label} ")
             if label and line.cell_length + item.cell_length <= width:
@@ -123,7 +125,7 @@ def cue_lines(cue: Cue, width: int) -> Content:
     lines += [_goal(goal) for goal in cue.goals]
     then = Content(_BETWEEN).join(_way(way) for way in cue.then)
     if cue.then and lines[-1].cell_length + len(_BETWEEN) + then.cell_length <= width:
-        lines[-1] = _apart(lines[-1], then, width)
+        lines[-1] = apart(lines[-1], then, width)
     elif cue.then:
         lines.append(then)
     return Content("\n").join(lines)
@@ -153,7 +155,7 @@ def _goal(goal: GoalState) -> Content:
     return Content.assemble(mark, goal.says, (f"  {goal.detail}" if goal.detail else "", _DIM))
 
 
-def _apart(left: Content, right: Content, width: int) -> Content:
+def apart(left: Content, right: Content, width: int) -> Content:
     """Left and right at the two ends of a line; the left gives way."""
     room = width - right.cell_length - 1
     if room <= 0:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
 from textual.command import DiscoveryHit, Hit, Provider
 
-from lbtutor.tui.keymap import GROUPS
+from lbtutor.tui.keymap import GROUPS, Key
 
 
 class KeyCommands(Provider):
-    """Every row of the table that stands for one action."""
+    """Every row of the screen's table that stands for one action."""
 
     async def discover(self) -> AsyncIterator[DiscoveryHit]:
         for name, run, says in self._commands():
@@ -26,7 +26,8 @@ class KeyCommands(Provider):
                 yield Hit(score, matcher.highlight(name), run, help=says)
 
     def _commands(self) -> Iterator[tuple[str, Callable[[], Any], str]]:
-        for group, rows in GROUPS.items():
+        groups: Mapping[str, tuple[Key, ...]] = getattr(self.screen, "KEYS", GROUPS)
+        for group, rows in groups.items():
             for row in rows:
                 for one in row.each or ("",):
                     subject = group.removeprefix("The ")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Mapping
+from typing import ClassVar, NamedTuple
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -12,7 +13,7 @@ from textual.screen import Screen
 from textual.widgets import Static
 
 from lbtutor.tui.glyphs import Glyphs
-from lbtutor.tui.keymap import GROUPS
+from lbtutor.tui.keymap import GROUPS, Key
 
 _SIGNS = (
     ("request", "a request on its way to a server"),
@@ -35,36 +36,51 @@ _RULES = (
 )
 
 
+class Page(NamedTuple):
+    """What a page of help is made of; a sign is named as `Glyphs` names it. `back` is where Escape leads."""
+
+    groups: Mapping[str, tuple[Key, ...]]
+    signs: tuple[tuple[str, str], ...]
+    rules: tuple[str, ...]
+    back: str
+
+
+LESSON = Page(GROUPS, _SIGNS, _RULES, "lesson")
+"""Help on the lesson screen."""
+
+
 class HelpScreen(Screen[None]):
     """All keys, all signs."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,q,question_mark", "dismiss", "back to the lesson", show=False, id="help.back"),
+        Binding("escape,q,question_mark", "dismiss", "back", show=False, id="help.back"),
         Binding("j", "scroll(1)", "down", show=False, id="help.down"),
         Binding("k", "scroll(-1)", "up", show=False, id="help.up"),
     ]
 
-    def __init__(self, glyphs: Glyphs) -> None:
+    def __init__(self, glyphs: Glyphs, page: Page | None = None) -> None:
+        """Without a `page`, that of the lesson screen."""
         super().__init__()
         self._glyphs = glyphs
+        self._page = LESSON if page is None else page
 
     def compose(self) -> ComposeResult:
         with VerticalScroll(id="help") as help_:
             help_.border_title = "Help"
-            help_.border_subtitle = "Escape: back to the lesson"
-            yield Static(help_text(self._glyphs))
+            help_.border_subtitle = f"Escape: back to the {self._page.back}"
+            yield Static(help_text(self._glyphs, self._page))
 
     def action_scroll(self, by: int) -> None:
         self.query_one("#help").scroll_relative(y=by, animate=False)
 
 
-def help_text(glyphs: Glyphs) -> Content:
+def help_text(glyphs: Glyphs, page: Page = LESSON) -> Content:
     """The whole page."""
     lines: list[Content] = []
-    for title, keys in GROUPS.items():
+    for title, keys in page.groups.items():
         lines += [_head(title), *(_line(key.shown, key.says) for key in keys), Content("")]
-    lines += [_head("The signs"), *(_line(getattr(glyphs, sign), says) for sign, says in _SIGNS), Content("")]
-    lines += [_head("The rules"), *(Content(f"  {rule}") for rule in _RULES)]
+    lines += [_head("The signs"), *(_line(getattr(glyphs, sign), says) for sign, says in page.signs), Content("")]
+    lines += [_head("The rules"), *(Content(f"  {rule}") for rule in page.rules)]
     return Content("\n").join(lines)
 
 

@@ -23,9 +23,10 @@ class SmallScreen(Screen[None]):
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("q,escape", "app.quit", "Quit", id="small.quit")]
 
-    def __init__(self, lesson: str) -> None:
+    def __init__(self, as_text: str) -> None:
+        """`as_text` is the command that tells the same as text."""
         super().__init__()
-        self._lesson = lesson
+        self._as_text = as_text
 
     def compose(self) -> ComposeResult:
         yield Static(id="needs")
@@ -33,6 +34,5 @@ class SmallScreen(Screen[None]):
     def on_resize(self, event: Resize) -> None:
         width, height = event.size
         self.query_one("#needs", Static).update(
-            f"lbtutor needs {LEAST_WIDTH}x{LEAST_HEIGHT}, you have {width}x{height}; "
-            f"try: lbtutor lesson {self._lesson} --plain"
+            f"lbtutor needs {LEAST_WIDTH}x{LEAST_HEIGHT}, you have {width}x{height}; try: {self._as_text}"
         )

@@ -84,7 +84,16 @@ def test_and_each_of_that_is_missed(line: str) -> None:
         ("instances = 30", "instances = 30\nscale = { min = 3, max = 40, up = 0.7 }", "(step 8: scaling)"),
         ("instances = 30", "instances = 0", "pool.orders: `instances` is between 1 and 1000, not 0 (step 1"),
         ("instances = 30", "instances = 30\nzones = 7", "`zones` is between 1 and 6, not 7 (step 1"),
-        ("[pool.orders]", "[pool.order]", "the service `orders` has no pool"),
+        (
+            "[pool.orders]",
+            "[pool.order]",
+            "pool.order: there is no such service; did you mean `orders`? (step 1: architecture)",
+        ),
+        (
+            "[pool.orders]\ninstances = 30\n",
+            "",
+            "pool: the service `orders` has no pool; the chapter has users, products, orders, payments (step 1",
+        ),
         (
             "[balancers]",
             "[listen]\ntls = { auto = true, passthrough = true }\n[balancers]",

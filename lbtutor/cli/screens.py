@@ -1,0 +1,20 @@
+"""What opens the TUI, handed in from above: this floor does not know it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import NamedTuple
+
+
+class Screens(NamedTuple):
+    """Each opens the TUI on something and answers an exit code."""
+
+    lesson: Callable[[str | None], int]
+    """A lesson by its id; None: where the learner was."""
+    challenge: Callable[[], int]
+
+
+def is_terminal() -> bool:
+    """Whether somebody sits at a terminal and sees what we print."""
+    return sys.stdin.isatty() and sys.stdout.isatty()

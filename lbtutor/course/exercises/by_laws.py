@@ -1,0 +1,75 @@
+"""What is implemented or repaired is judged by the laws of its component."""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+
+from lbtutor.core.errors import ConfigError
+from lbtutor.course.exercises.judging import Depth, Finding, Judgement
+from lbtutor.course.exercises.manifest import Exercise
+from lbtutor.testing.check import check
+from lbtutor.testing.report import LawReport, Report
+from lbtutor.testing.sandbox import NotGradable, Submission
+
+
+def judge(exercise: Exercise, file: Submission, depth: Depth) -> Judgement:
+    """Hold the class that the exercise names to its component's laws; hidden ones only when it is graded."""
+    hidden = () if depth.graded else exercise.hidden
+
+    def tell(law: LawReport) -> None:
+        if depth.told is not None and law.name not in hidden:
+            depth.told(_finding(exercise, law))
+
+    try:
+        report = check(
+            file, exercise.component, cls=exercise.cls, claims=exercise.claims, profile=depth.profile, seed=depth.seed,
+            limits=depth.limits, told=tell,
+        )  # fmt: skip
+    except (NotGradable, ConfigError) as reason:
+        return Judgement(
+            exercise.id, "not gradable", expected=f"a class {exercise.cls} that can be run", got=str(reason),
+            cause=str(reason), next=f"Mend that in {exercise.gives}, and check again.",
+        )  # fmt: skip
+    laws = [law for law in report.laws if law.name not in hidden]
+    return _judgement(exercise, report, laws, len(hidden))
+
+
+def _judgement(exercise: Exercise, report: Report, laws: list[LawReport], hidden: int) -> Judgement:
+    findings = tuple(_finding(exercise, law) for law in laws if law.verdict != "not checked")
+    verdicts = {finding.verdict for finding in findings}
+    worst = next((law for law in laws if law.verdict == "failed"), None)
+    judged = Judgement(
+        exercise.id, "pass", findings, hidden=hidden, seed=report.seed, seconds=report.seconds
+    )  # fmt: skip
+    if worst is not None and worst.counterexample is not None:
+        found = worst.counterexample
+        return replace(
+            judged,
+            outcome="fail",
+            expected=found.expected,
+            got=found.got,
+            cause=worst.says,
+            next=_next(exercise, worst),
+        )
+    if "unknown" in verdicts or not findings:
+        law = next((law for law in laws if law.verdict == "unknown"), None)
+        return replace(
+            judged, outcome="unknown", expected="enough seen to judge", got=law.why if law else "no law was tried",
+            cause=law.says if law else "", next="Check again with --thorough.",
+        )  # fmt: skip
+    return judged
+
+
+def _next(exercise: Exercise, law: LawReport) -> str:
+    found = law.counterexample
+    if found is not None and found.line:
+        return f"Look at line {found.line} of {exercise.gives}."
+    return law.hint or f"Play the story by hand through {exercise.gives}."
+
+
+def _finding(exercise: Exercise, law: LawReport) -> Finding:
+    found = law.counterexample
+    told = found.story if found is not None else ((law.why,) if law.why else ())
+    line = found.line if found is not None else 0
+    after = _next(exercise, law) if law.verdict == "failed" else ""
+    return Finding(law.name, law.says, law.verdict, told, line, found, next=after)

@@ -1,0 +1,1 @@
+"""The laws, one function each; the docstring is the sentence that a learner reads."""

@@ -1,0 +1,330 @@
+"""Choices by hash: IP hash, the ring, Maglev and rendezvous.
+
+Four promises, each stronger than the one before: the same client finds the same server again; so it does in another
+process; so it does however the pool came to be what it is; and when one server comes or goes, nobody else moves. Which
+hash, how many points or slots, and who exactly gets whom, is nobody's business.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from itertools import combinations
+
+from lbtutor.testing.draw import Draw
+from lbtutor.testing.law import law
+from lbtutor.testing.program import Broken, Op, Program, Run
+from lbtutor.testing.worlds.balancer import NAMES, Choice, servers
+
+CONSISTENT = ("consistent_hash", "maglev", "rendezvous")
+HASHES = ("ip_hash", *CONSISTENT)
+
+Pool = frozenset[tuple[str, float]]
+"""Who can be chosen, with what weight, in no order."""
+
+
+# --- the same again
+
+
+@law(
+    *HASHES,
+    meets=("a client came again", "a client came again after a server had been down"),
+    hint="What, besides the client and the servers that are up, does your choice depend on?",
+)
+def a_client_keeps_its_server(run: Run[Choice]) -> None:
+    """A client that comes again, with the same servers up, gets the same server again."""
+    changes = flaps = 0
+    seen: dict[tuple[str, int, frozenset[str]], tuple[Choice, int]] = {}
+    for moment in run.moments:
+        changes += moment.kind in ("add", "remove")
+        flaps += moment.kind == "health"
+        if moment.kind != "pick" or moment.answer not in moment.eligible:
+            continue
+        before, flaps_before = seen.setdefault((moment.client, changes, frozenset(moment.eligible)), (moment, flaps))
+        if before is moment:
+            continue
+        run.meet("a client came again")
+        run.meet("a client came again after a server had been down", int(flaps > flaps_before))
+        if moment.answer != before.answer:
+            raise Broken(
+                moment, str(before.answer), str(moment.answer),
+                f"{moment.client} had {before.answer} before, and the same servers are up as then",
+            )  # fmt: skip
+
+
+def a_few_clients(draw: Draw) -> Program:
+    names = draw.one(NAMES)
+    return Program({"servers": servers(draw.one((3, 2, 5)), names), "names": list(names)}, (("crowd", 24, 0),))
+
+
+@law(
+    "ip_hash",
+    source=a_few_clients,
+    companions=lambda program: [program],
+    meets=("two balancers were compared",),
+    times=6,
+    hint="Something in your hash belongs to this object or to this run only: a random salt, an id, a time.",
+)
+def two_balancers_agree(run: Run[Choice]) -> None:
+    """Two balancers that were built with the same servers send a client to the same server."""
+    for moment, other in zip(_crowds(run), _crowds(run.others[0]), strict=False):
+        run.meet("two balancers were compared")
+        _agree(moment, other, "the balancer beside it, built from the same list")
+
+
+@law(
+    *HASHES,
+    source=a_few_clients,
+    elsewhere=True,
+    meets=("two processes were compared",),
+    times=1,
+    hint="Python's own hash() of text is different in every process (PYTHONHASHSEED). Which hash is not?",
+)
+def two_processes_agree(run: Run[Choice]) -> None:
+    """A balancer in another process sends a client to the same server."""
+    for moment, other in zip(_crowds(run), _crowds(run.others[-1]), strict=False):
+        run.meet("two processes were compared")
+        _agree(moment, other, "the same balancer in another process")
+
+
+def _agree(moment: Choice, other: Choice, who: str) -> None:
+    for number, (here, there) in enumerate(zip(moment.answer, other.answer, strict=True), 1):
+        if here != there:
+            raise Broken(moment, str(there), f"{here} for client {number}", f"{who} chose {there}")
+
+
+def _crowds(run: Run[Choice]) -> list[Choice]:
+    return list(run.answered("crowd"))
+
+
+# --- however it came about
+
+
+def many_ways(draw: Draw) -> Program:
+    """Crowds before and after servers come and go, so that the same servers are up again by another way."""
+    names = draw.one(NAMES)
+    pool = servers(draw.one((3, 2, 4, 5)), names)
+    if draw.chance(0.4):
+        for server in pool:
+            server[1] = draw.one((1, 2, 3, 5))
+    ops: list[Op] = [("crowd", CROWD, 0)]
+    for _ in range(draw.one((2, 4, 8))):
+        ops += [*_detour(draw), ("crowd", CROWD, 0)]
+    return Program({"servers": pool, "names": list(names)}, tuple(ops))
+
+
+CROWD = 80
+
+
+def _detour(draw: Draw) -> list[Op]:
+    """Some change, often with its way back."""
+    k = draw.number(0, 5)
+    match draw.one(("leave and return", "down and up", "remove", "readd", "add", "down", "up", "weigh"), (3, *[1] * 7)):
+        case "leave and return":
+            return [("remove", k), ("crowd", CROWD, 0), ("readd", k)]
+        case "down and up":
+            return [("health", k, False), ("crowd", CROWD, 0), ("health", k, True)]
+        case "down":
+            return [("health", k, False)]
+        case "up":
+            return [("health", k, True)]
+        case "weigh":
+            weight = draw.one((2, 3, 5))
+            return [("weigh", k, weight), ("crowd", CROWD, 0), ("weigh", k, 1)]
+        case "add":
+            return [("add", 1)]
+        case kind:
+            return [(kind, k)]
+
+
+def backwards(program: Program) -> list[Program]:
+    """A new balancer with the same servers, listed in the opposite order; asked by the first crowd."""
+    crowds = [op for op in program.ops if op[0] == "crowd"]
+    return [Program({**program.setting, "servers": program.setting["servers"][::-1]}, tuple(crowds[:1]))]
+
+
+@law(
+    *CONSISTENT,
+    claims={"order_free": True},
+    source=many_ways,
+    companions=backwards,
+    meets=("the same servers were up by another way", "the same servers were listed in another order"),
+    hint="Build the table of a new balancer and of one with a history by hand, for the same servers. Where do they differ?",
+)
+def how_it_came_about_does_not_matter(run: Run[Choice]) -> None:
+    """The same servers mean the same choices, in whatever order they came and whatever happened before."""
+    ways: dict[Pool, Choice] = {}
+    for moment, situation in _all_crowds(run):
+        if not moment.eligible or not set(moment.answer) <= set(moment.eligible):
+            continue  # who chooses the dead breaks another law
+        before = ways.setdefault(_pool(moment), moment)
+        if before is moment:
+            continue
+        run.meet(situation)
+        moved = [number for number, one, two in _pairs(before, moment) if one != two]
+        if len(moved) > _slack(run, len(moment.answer)):
+            _differ(run, before, moment, moved)
+
+
+AGAIN, REVERSED = "the same servers were up by another way", "the same servers were listed in another order"
+
+
+def _all_crowds(run: Run[Choice]) -> Iterator[tuple[Choice, str]]:
+    for moment in _crowds(run):
+        yield moment, AGAIN
+    for other in run.others:
+        for moment in _crowds(other):
+            yield moment, REVERSED
+
+
+def _differ(run: Run[Choice], before: Choice, moment: Choice, moved: list[int]) -> None:
+    number = moved[0]
+    ours = moment if moment in run.moments else before
+    how = "as before" if moment is ours else "as in a balancer whose list had the opposite order"
+    expected = before.answer[number - 1] if moment is ours else moment.answer[number - 1]
+    raise Broken(
+        ours, str(expected), f"{ours.answer[number - 1]} for client {number}",
+        f"the same servers are up {how}, where client {number} got {expected}{_others(len(moved))}",
+    )  # fmt: skip
+
+
+# --- who has to move
+
+
+def one_comes_or_goes(draw: Draw) -> Program:
+    names = draw.one(NAMES)
+    ops: list[Op] = [("crowd", MANY, 0)]
+    for _ in range(2):
+        ops += [_one_change(draw), ("crowd", MANY, 0)]
+    return Program({"servers": servers(draw.one((3, 4, 6)), names), "names": list(names)}, tuple(ops))
+
+
+MANY = 150
+
+
+def _one_change(draw: Draw) -> Op:
+    kind = draw.one(("health", "remove", "add"))
+    k = draw.number(0, 5)
+    return ("health", k, False) if kind == "health" else ("remove", k) if kind == "remove" else ("add", 1)
+
+
+@law(
+    *CONSISTENT,
+    source=one_comes_or_goes,
+    meets=("a server went", "a server came"),
+    times=12,
+    hint="Take a client of a server that stayed: which of its numbers changed when another server went?",
+)
+def nobody_else_moves(run: Run[Choice]) -> None:
+    """When one server goes, only its clients move; when one comes, clients move only to it."""
+    for before, after in combinations(_crowds(run), 2):
+        gone, come = _pool(before) - _pool(after), _pool(after) - _pool(before)
+        if len(gone) + len(come) != 1 or not before.eligible or not after.eligible:
+            continue
+        run.meet("a server went" if gone else "a server came")
+        changed = next(iter(gone | come))[0]
+        moved = [number for number, one, two in _pairs(before, after) if one != two and changed not in (one, two)]
+        stayed = sum(changed not in pair[1:] for pair in _pairs(before, after))
+        if len(moved) > _slack(run, stayed):
+            _moved(before, after, moved, f"{changed} {'went' if gone else 'came'}")
+
+
+def _moved(before: Choice, after: Choice, moved: list[int], what: str) -> None:
+    number = moved[0]
+    was, now = before.answer[number - 1], after.answer[number - 1]
+    raise Broken(
+        after, str(was), f"{now} for client {number}",
+        f"{what}; client {number} had {was}, which is still there{_others(len(moved))}",
+    )  # fmt: skip
+
+
+def _slack(run: Run[Choice], clients: int) -> float:
+    """How many of these clients may move although they need not: a share by claim, and what chance adds to it."""
+    share = float(run.claims.get("extra_moves") or 0)
+    return share * clients + 4 * math.sqrt(share * (1 - share) * clients)
+
+
+def _pairs(one: Choice, two: Choice) -> list[tuple[int, str, str]]:
+    """The clients that both crowds have, by number, with what each was answered."""
+    return [(number, a, b) for number, (a, b) in enumerate(zip(one.answer, two.answer, strict=False), 1)]
+
+
+def _pool(moment: Choice) -> Pool:
+    return frozenset((name, moment.members[name]) for name in moment.eligible)
+
+
+def _others(count: int) -> str:
+    return "" if count == 1 else f" (and so for {count - 1} more)"
+
+
+# --- fair shares
+
+
+def fixed_pool(count: int, clients: int, prefix: str = "s", weights: Sequence[float] = ()) -> Program:
+    pool = [[f"{prefix}{k}", weights[k] if weights else 1] for k in range(count)]
+    return Program({"servers": pool, "seed": 0}, (("crowd", clients, 0),))
+
+
+@law(
+    "ip_hash",
+    cases=lambda: [fixed_pool(3, 1200), fixed_pool(10, 4000), fixed_pool(300, 6000)],
+    statistical=True,
+    meets=("many clients came",),
+    hint="How many different values can your hash take, and how are they spread over the servers?",
+)
+def clients_are_spread(run: Run[Choice]) -> None:
+    """Many clients with different addresses spread over all servers, about equally."""
+    # 400 clients for each server: 35 % is beyond chance (false alarm below 1e-9) up to 50 servers; a hundred and more
+    # servers with 20 clients each: one left empty has a chance of 300 e**-20, below 1e-6, and is the same every time
+    for moment in _crowds(run):
+        counts, fair = _shares(moment)
+        least, most = (0.65, 1.35) if len(moment.eligible) <= 50 else (1e-9, 9.0)
+        _within(run, moment, counts, (least * fair, most * fair), fair)
+
+
+@law(
+    *CONSISTENT,
+    cases=lambda: [fixed_pool(10, 2500), fixed_pool(16, 4000, "10.0.0.")],
+    statistical=True,
+    meets=("many clients came",),
+    hint="A server has as many clients as its part of the ring or table is large. How many parts has each?",
+)
+def clients_are_spread_evenly_enough(run: Run[Choice]) -> None:
+    """Of many clients, no server gets less than half or more than twice its share."""
+    for moment in _crowds(run):
+        counts, fair = _shares(moment)
+        _within(run, moment, counts, (fair / 2, fair * 2), fair)
+
+
+@law(
+    *CONSISTENT,
+    claims={"weights": True},
+    cases=lambda: [fixed_pool(2, 1500, weights=(1, 6))],
+    statistical=True,
+    meets=("many clients came",),
+    hint="What does your code do with a server's weight?",
+)
+def a_heavy_server_gets_more(run: Run[Choice]) -> None:
+    """A server with six times the weight of the other gets most clients: 70 to 95 of 100."""
+    for moment in _crowds(run):
+        run.meet("many clients came")
+        heavy = max(moment.members, key=lambda name: moment.members[name])
+        share = moment.answer.count(heavy) / len(moment.answer)
+        if not 0.70 <= share <= 0.95:
+            fair = f"its weight is {moment.members[heavy]:g} of {sum(moment.members.values()):g}"
+            raise Broken(moment, f"70 to 95 % for {heavy}", f"{share:.0%}", fair)
+
+
+def _shares(moment: Choice) -> tuple[Counter[str], float]:
+    counts = Counter(dict.fromkeys(moment.eligible, 0))
+    counts.update(moment.answer)
+    return counts, len(moment.answer) / len(moment.eligible)
+
+
+def _within(run: Run[Choice], moment: Choice, counts: Counter[str], bounds: tuple[float, float], fair: float) -> None:
+    run.meet("many clients came")
+    for name, count in counts.items():
+        if not bounds[0] <= count <= bounds[1]:
+            about = f"{bounds[0]:.0f} to {bounds[1]:.0f} clients for {name}"
+            raise Broken(moment, about, str(count), f"an equal share of {len(moment.answer)} clients is {fair:.0f}")

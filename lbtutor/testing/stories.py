@@ -1,0 +1,122 @@
+"""Stories: what a balancer did, as plain rows that anybody's law can be asked about.
+
+Somebody who writes a law needs no class of ours: a story is a list of dictionaries, each with what was so before it.
+
+    {"what": "pick", "chosen": "b", "up": ["a", "b"], "open": {"a": 2, "b": 0}, "at": 0.5, "client": "10.0.0.1"}
+    {"what": "down", "server": "a", …}        also `up`, `start` and `finish`, with the server that it happens to
+
+Stories are told by the specimens of the zoo, right and wrong ones alike. A story in which the code under test raised,
+or answered nothing, is not told: there is no law to be had from it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from random import Random
+from typing import Any
+
+from msgspec import Struct
+
+from lbtutor.testing.components import Target, family
+from lbtutor.testing.components import component as component_of
+from lbtutor.testing.draw import Dice
+from lbtutor.testing.program import Program
+from lbtutor.testing.sandbox.faults import Fault
+from lbtutor.testing.sandbox.inside import InProcess
+from lbtutor.testing.sandbox.room import Plain
+from lbtutor.testing.zoo import Specimen, specimens
+
+KINDS = {"serve": 5.0, "pick": 2.0, "start": 1.0, "finish": 3.0, "health": 2.0}
+"""What happens in a story, by its odds. Nobody joins or leaves: whose count is right then is a matter of taste."""
+
+NAMES = ("a", "b", "c", "d")
+_EVENTS = {("health", True): "up", ("health", False): "down"}
+
+
+class Story(Struct, frozen=True):
+    """One story: the rows that a law is asked about, and the same in sentences for whoever reads it."""
+
+    rows: list[dict[str, Plain]]
+    told: tuple[str, ...]
+
+
+class Told(Struct, frozen=True):
+    """The stories of one specimen."""
+
+    specimen: Specimen
+    stories: tuple[Story, ...]
+
+
+def stories(component: str, seed: int, count: int = 24) -> list[Told]:
+    """What each specimen of a component did in the same `count` histories, the specimens in an order by chance."""
+    programs = _programs(Dice(seed), count)
+    told = [Told(specimen, tuple(_stories(specimen, programs))) for specimen in specimens(component)]
+    Random(seed).shuffle(told)
+    return told
+
+
+def _programs(draw: Dice, count: int) -> list[Program]:
+    kinds, odds = list(KINDS), list(KINDS.values())
+    return [
+        Program(
+            {"servers": [[name, 1] for name in NAMES[: draw.one((2, 3, 4))]], "seed": number},
+            tuple(_op(draw, draw.one(kinds, odds)) for _ in range(draw.one((6, 12, 20)))),
+        )
+        for number in range(count)
+    ]
+
+
+def _op(draw: Dice, kind: str) -> tuple[Any, ...]:
+    match kind:
+        case "finish":
+            return (kind, draw.number(0, 5), not draw.chance(0.3), 10)
+        case "health":
+            return (kind, draw.number(0, 3), draw.chance(0.5))
+        case _:
+            return (kind, draw.number(0, 30))
+
+
+def _stories(specimen: Specimen, programs: Sequence[Program]) -> list[Story]:
+    made = family(component_of(specimen.component).family)
+    room = InProcess(specimen.file)
+    with room:
+        from lbtutor.testing.check import recognised
+
+        target = recognised(room.describe(), specimen.name, specimen.component)
+        played = (_played(room, target, program) for program in programs)
+        return [
+            Story([_row(moment) for moment in moments], tuple(_sentences(made.picture(program.setting, moments, 0), moments)))
+            for program, moments in zip(programs, played, strict=True)
+            if moments
+        ]
+
+
+def _played(room: InProcess, target: Target, program: Program) -> list[Any]:
+    """The moments; none if the code under test did not get to the end."""
+    room.fresh()
+    try:
+        world = family(component_of(target.component).family).world(room, target, program.setting)
+        for number, op in enumerate(program.ops):
+            world.do(number, op)
+    except Fault:
+        return []
+    return world.moments
+
+
+def _row(moment: Any) -> dict[str, Plain]:
+    row: dict[str, Plain] = {
+        "what": moment.kind,
+        "at": moment.now,
+        "up": list(moment.eligible),
+        "open": dict(moment.active),
+    }
+    if moment.kind == "pick":
+        return row | {"client": moment.client, "chosen": moment.answer}
+    what = _EVENTS.get((moment.kind, moment.says.endswith("is healthy")), moment.kind)
+    return row | {"what": what, "server": moment.name}
+
+
+def _sentences(picture: list[str], moments: list[Any]) -> list[str]:
+    answered = (f" -> {moment.answer}" if moment.asked else "" for moment in moments)
+    numbered = zip(range(1, len(moments) + 1), moments, answered, strict=True)
+    return [*picture, *(f"{number:2}  {moment.says}{answer}" for number, moment, answer in numbered)]
