@@ -10,10 +10,13 @@ from typing import Annotated
 import typer
 
 from lbtutor import __version__
+from lbtutor.cli.author import author
 from lbtutor.cli.challenge import challenge
 from lbtutor.cli.check import check
 from lbtutor.cli.doctor import doctor
+from lbtutor.cli.exercise import exercise
 from lbtutor.cli.exits import Exit, exit_of
+from lbtutor.cli.grade import grade
 from lbtutor.cli.lab import lab
 from lbtutor.cli.lesson import lesson, resume
 from lbtutor.cli.listing import list_
@@ -35,7 +38,10 @@ app.command(name="list")(list_)
 app.command()(lesson)
 app.add_typer(lab, name="lab")
 app.add_typer(challenge, name="challenge")
+app.add_typer(exercise, name="exercise")
+app.add_typer(author, name="author")
 app.command()(check)
+app.command()(grade)
 app.command()(replay)
 app.command()(proxy)
 app.command()(doctor)

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from textwrap import wrap
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lbtutor.cli.document import say_json
+from lbtutor.cli.document import check_keepable, say_json
 from lbtutor.cli.exits import OF_VERDICT, Exit
 from lbtutor.cli.progress import progressing
+from lbtutor.cli.screens import Screens, is_terminal
 from lbtutor.cli.text import note, say
 from lbtutor.core.errors import ConfigError
 
 if TYPE_CHECKING:
+    from lbtutor.testing.adapt import Adapter
+    from lbtutor.testing.cases import Case
     from lbtutor.testing.report import Counterexample, LawReport, Report
 
 _MARKS = {"passed": "✓", "failed": "✕", "unknown": "?", "not checked": "·"}
@@ -24,6 +29,7 @@ _INDENT = " " * 14
 
 
 def check(
+    context: typer.Context,
     target: Annotated[str, typer.Argument(metavar="FILE.py:Class", help="A file, and the class in it to check.")],
     component: Annotated[
         str, typer.Option("--as", metavar="NAME", help="What it is meant to be (default: what the class is called).")
@@ -57,11 +63,13 @@ def check(
     Without --in-process the code runs in a process of its own with no files, no network and limits on time and memory.
     Exit codes: 0 all laws hold, 1 one does not, 3 too little was seen to say, 2 nothing to check.
     """
-    from lbtutor.testing.adapt import Adapter
     from lbtutor.testing.check import check as hold
     from lbtutor.testing.sandbox import NotGradable, confinement
 
-    adapter = _adapter(adapt or [], Adapter)
+    check_keepable(trace)
+    if show and not is_terminal():
+        raise ConfigError("--show needs a terminal; the story is told without it, and `lbtutor replay` tells it again")
+    adapter = _adapter(adapt or [])
     if not json:
         note("in this process, unprotected" if in_process else f"in a process of its own: {confinement()}")
     try:
@@ -75,15 +83,46 @@ def check(
     except NotGradable as reason:
         note(f"lbtutor: {target.partition(':')[0]} cannot be checked: {reason}")
         raise typer.Exit(Exit.FAILED) from None
+    kept = _keep(report, trace, adapter)
     if json:
-        say_json(document(report))
+        say_json(document(report, kept))
     else:
         _sum_up(report, target)
+        _say_kept(kept, target)
+    if show and kept is not None:
+        screens: Screens = context.obj
+        screens.replay(kept)
     raise typer.Exit(OF_VERDICT[report.verdict])
 
 
-def document(report: Report) -> dict[str, Any]:
-    """The document of `check --json`."""
+def _keep(report: Report, trace: Path | None, adapter: Adapter) -> Path | None:
+    """Keep the first counterexample. That the usual place cannot be written to is worth a word, and no failure."""
+    from lbtutor.core.errors import EnvironmentFault
+    from lbtutor.course.found import keep_found
+
+    try:
+        return keep_found(report, trace, adapter)
+    except EnvironmentFault as fault:
+        if trace is not None:
+            raise
+        note(f"lbtutor: the counterexample is not kept: {fault}")
+        return None
+
+
+def _say_kept(kept: Path | None, target: str) -> None:
+    if kept is None:
+        return
+    name = shlex.quote(str(kept))
+    say(f"{_INDENT}watch the story:      lbtutor replay {name}")
+    say(f"{_INDENT}play it on new code:  lbtutor replay {name} --submission {target}")
+    say(f"{_INDENT}make it a test:       lbtutor replay {name} --as-test")
+
+
+def document(report: Report, kept: Path | None = None) -> dict[str, Any]:
+    """The document of `check --json`; `kept` is where the first counterexample is."""
+    from lbtutor.course.found import first_broken
+
+    first = first_broken(report)
     return {
         "target": report.target,
         "as": report.component,
@@ -91,12 +130,12 @@ def document(report: Report) -> dict[str, Any]:
         "claims": report.claims,
         "seed": report.seed,
         "verdict": report.verdict,
-        "laws": [_law(law) for law in report.laws],
+        "laws": [_law(law, kept if law is first else None) for law in report.laws],
         "seconds": round(report.seconds, 3),
     }
 
 
-def _law(law: LawReport) -> dict[str, Any]:
+def _law(law: LawReport, kept: Path | None) -> dict[str, Any]:
     found = law.counterexample
     return {
         "name": law.name,
@@ -106,6 +145,7 @@ def _law(law: LawReport) -> dict[str, Any]:
         "situations": law.situations,
         "why": law.why,
         "counterexample": None if found is None else _counterexample(found),
+        "trace": None if kept is None else str(kept),
     }
 
 
@@ -122,7 +162,7 @@ def _counterexample(found: Counterexample) -> dict[str, Any]:
     }
 
 
-def _teller() -> Any:
+def _teller() -> Callable[[LawReport], None]:
     def tell(law: LawReport) -> None:
         sys.stderr.write("\r\x1b[K" if sys.stderr.isatty() else "")
         _say_law(law)
@@ -146,13 +186,11 @@ def _evidence(law: LawReport) -> list[str]:
     if law.verdict == "not checked":
         return [law.why]
     met = ", ".join(f"{name} {times} times" for name, times in law.situations.items())
-    return wrap(
-        f"{law.examples} example{'s' * (law.examples != 1)}{f'; {met}' if met else ''}{f'; {law.why}' if law.why else ''}",
-        _WIDTH - len(_INDENT),
-    )
+    parts = (f"{law.examples} example{'s' * (law.examples != 1)}", met, law.why)
+    return wrap("; ".join(part for part in parts if part), _WIDTH - len(_INDENT))
 
 
-def told(found: Counterexample, hint: str) -> list[str]:
+def told(found: Counterexample | Case, hint: str) -> list[str]:
     """The story of a counterexample: what was expected, what came, what happened, and where to look."""
     lines = [f"expected  {found.expected}", f"got       {found.got}"]
     if found.because:
@@ -181,7 +219,7 @@ def _claims(said: list[str]) -> dict[str, Any]:
     return {name: _value(value) for name, value in _pairs(said, "--claim", "strict=false").items()}
 
 
-def _value(text: str) -> Any:
+def _value(text: str) -> str | float | bool | None:
     """true, false, none and numbers are what they say; anything else is text."""
     words = {"true": True, "false": False, "none": None}
     if text.lower() in words:
@@ -192,15 +230,17 @@ def _value(text: str) -> Any:
         return text
 
 
-def _adapter(said: list[str], make: Any) -> Any:
-    pairs = _pairs(said, "--adapt", "finished=release(name)")
-    known = make.__struct_fields__
-    for name in pairs:
-        if name not in known:
-            from lbtutor.core.errors import hint
+def _adapter(said: list[str]) -> Adapter:
+    from lbtutor.core.errors import hint
+    from lbtutor.testing.adapt import Adapter
 
-            raise ConfigError(f"--adapt: there is no {name!r} to adapt; {hint(name, known)}")
-    return make(**{name: _value(text) if name == "counts_in_pick" else text for name, text in pairs.items()})
+    pairs: dict[str, Any] = dict(_pairs(said, "--adapt", "finished=release(name)"))
+    for name in pairs:
+        if name not in Adapter.__struct_fields__:
+            raise ConfigError(f"--adapt: there is no {name!r} to adapt; {hint(name, Adapter.__struct_fields__)}")
+    if "counts_in_pick" in pairs:
+        pairs["counts_in_pick"] = _value(pairs["counts_in_pick"]) is True
+    return Adapter(**pairs)
 
 
 def _pairs(said: list[str], option: str, example: str) -> dict[str, str]:

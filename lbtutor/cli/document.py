@@ -16,12 +16,18 @@ def say_json(document: object) -> None:
 
 def keep_json(path: Path | None, document: object) -> None:
     """Put it in the place of the file, whole; without a path, nowhere. Raises `EnvironmentFault`."""
+    if path is not None:
+        keep_text(path, _written(document) + "\n")
+
+
+def keep_text(path: Path | None, text: str) -> None:
+    """The same for text as it is."""
     from lbtutor.course.keeping import replace_whole
 
     if path is None:
         return
     try:
-        replace_whole(path, _written(document) + "\n")
+        replace_whole(path, text)
     except OSError as error:
         raise _fault(path, error.strerror) from None
 

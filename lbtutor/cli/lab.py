@@ -18,6 +18,7 @@ from lbtutor.cli.text import note, say
 
 if TYPE_CHECKING:
     from lbtutor.core import Event
+    from lbtutor.labs.run import Own
     from lbtutor.labs.scenario import Scenario
 
 lab = typer.Typer(
@@ -43,7 +44,12 @@ class Shell(StrEnum):
 def run(
     name: Name,
     on: Annotated[Shell, typer.Option(help="live: real sockets on loopback. sim: a virtual clock.")] = Shell.LIVE,
-    algorithm: Annotated[str | None, typer.Option(help="Replaces the file's, in every pool.")] = None,
+    algorithm: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME|FILE.py:Class", help="Replaces the file's, in every pool; a class of your own, too."
+        ),
+    ] = None,
     seed: Annotated[int | None, typer.Option(help="Replaces the file's seed.")] = None,
     speed: Annotated[
         float | None, typer.Option(min=0.01, max=1000, help="Live: scenario seconds per second of wall time.")
@@ -63,6 +69,7 @@ def run(
     """Play a lab, then print what was measured and a verdict on each expectation.
 
     Several seeds are played at once on all cores. Ctrl-C ends it cleanly with what was measured so far (exit code 130).
+    A class of your own runs in a process of its own, and answers each `pick` within 0.05 s (1 s with --on sim).
     """
     from lbtutor.labs.run import run_lab, told_shares
     from lbtutor.labs.scenario import find_scenario, load_scenario
@@ -74,11 +81,14 @@ def run(
         raise typer.BadParameter("--seeds goes with --on sim, and without --plain and --trace, which tell one run")
     if dask is not None and seeds is None:
         raise typer.BadParameter("--dask goes with --seeds: one run is for one machine")
+    if seeds is not None and _is_own(algorithm):
+        raise typer.BadParameter("--seeds is for the algorithms by name: a class of your own plays one seed at a time")
     scenario = load_scenario(find_scenario(name))
     check_keepable(out)
     if seeds is not None:
         _run_seeds(scenario, seeds, seed, algorithm, json=json, out=out, dask=dask)
     with ExitStack() as stack:
+        own = _own(stack, algorithm, on)
         sinks: list[Callable[[Event], None]] = []
         if trace is not None:
             header = Header.of(scenario.plan(seed=seed, algorithm=algorithm), scenario=name, shell=on.value)
@@ -92,6 +102,7 @@ def run(
             on.value,
             seed=seed,
             algorithm=algorithm,
+            own=own,
             speed=speed,
             sinks=sinks,
             listening=None if json else _tell_addresses,
@@ -131,7 +142,12 @@ def _run_seeds(
 @lab.command()
 def compare(
     name: Name,
-    algorithm: Annotated[list[str], typer.Option(help="To be given twice: the two to compare, in every pool.")],
+    algorithm: Annotated[
+        list[str],
+        typer.Option(
+            metavar="NAME|FILE.py:Class", help="To be given twice: the two to compare, in every pool; your own, too."
+        ),
+    ],
     seed: Annotated[int | None, typer.Option(help="Replaces the file's seed.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")] = False,
 ) -> None:
@@ -145,8 +161,10 @@ def compare(
     if len(set(algorithm)) != 2 or len(algorithm) != 2:
         raise typer.BadParameter("--algorithm is given twice, with two names", param_hint="--algorithm")
     scenario = load_scenario(find_scenario(name))
-    with progressing(scenario.title) as tell:
-        comparison = compare_algorithms(scenario, (algorithm[0], algorithm[1]), seed=seed, tell=tell)
+    with ExitStack() as stack:
+        own = {name: made for name in algorithm if (made := _own(stack, name, Shell.SIM)) is not None}
+        tell = stack.enter_context(progressing(scenario.title))
+        comparison = compare_algorithms(scenario, (algorithm[0], algorithm[1]), seed=seed, own=own, tell=tell)
     if json:
         say_json(comparison.as_dict())
     else:
@@ -161,6 +179,20 @@ def show(name: Name) -> None:
     from lbtutor.labs.scenario import find_scenario, load_scenario, with_every_default
 
     say(tomli_w.dumps(with_every_default(load_scenario(find_scenario(name)))).rstrip())
+
+
+def _is_own(algorithm: str | None) -> bool:
+    """Whether that is a class in a file, and no name of ours."""
+    return algorithm is not None and ".py" in algorithm
+
+
+def _own(stack: ExitStack, algorithm: str | None, on: Shell) -> Own | None:
+    """What makes the algorithms of a run, where that is a class of the learner's; its room closes with `stack`."""
+    if algorithm is None or not _is_own(algorithm):
+        return None
+    from lbtutor.course.deputy import IN_SIM, ON_LIVE, deputies
+
+    return stack.enter_context(deputies(algorithm, call=ON_LIVE if on is Shell.LIVE else IN_SIM))
 
 
 def _tell_addresses(addresses: dict[str, str]) -> None:

@@ -49,7 +49,9 @@ def _labs() -> list[str]:
 
 
 def _exercises() -> list[str]:
-    return []
+    from lbtutor.cli.exercise import listed
+
+    return listed()
 
 
 _LISTERS = {Kind.LESSONS: _lessons, Kind.EXERCISES: _exercises, Kind.LABS: _labs}

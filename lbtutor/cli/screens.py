@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import NamedTuple
 
 
@@ -13,6 +14,8 @@ class Screens(NamedTuple):
     lesson: Callable[[str | None], int]
     """A lesson by its id; None: where the learner was."""
     challenge: Callable[[], int]
+    replay: Callable[[Path], int]
+    """A recorded trace."""
 
 
 def is_terminal() -> bool:

@@ -47,7 +47,17 @@ from lbtutor.core.retry import Retry
 from lbtutor.core.routing import Route
 from lbtutor.core.service import Service
 from lbtutor.core.units import Seconds
-from lbtutor.core.workload import Act, Arrival, Conversation, Fault, MachineConfig, Plan, Traffic
+from lbtutor.core.workload import (
+    Act,
+    Arrival,
+    BalancerConfig,
+    Conversation,
+    Dns,
+    Fault,
+    MachineConfig,
+    Plan,
+    Traffic,
+)
 
 __all__ = [
     "ALGORITHMS",
@@ -60,6 +70,7 @@ __all__ = [
     "BackendConfig",
     "BackendTls",
     "Balancer",
+    "BalancerConfig",
     "Certificate",
     "Command",
     "Comparison",
@@ -68,6 +79,7 @@ __all__ = [
     "Conversation",
     "Cut",
     "Disable",
+    "Dns",
     "Drain",
     "Enable",
     "EnvironmentFault",

@@ -42,6 +42,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from lbtutor.core.algorithms import Algorithm
+from lbtutor.core.algorithms.base import Breach, name_of
 from lbtutor.core.backend import Backend
 from lbtutor.core.errors import ConfigError, ContractError
 from lbtutor.core.events import (
@@ -427,7 +428,7 @@ class Balancer:
         try:
             chosen = pool.algorithm.pick(request, offered)
         except (Exception, SystemExit) as error:
-            tell(_broken(request, pool, f"it raised {_quote_error(error)}"))
+            tell(_broken(request, pool, _breach(error, "it")))
             return None
         if type(chosen) is not Backend or chosen not in offered:
             tell(_broken(request, pool, f"it picked {_quote(chosen)}, which was not offered"))
@@ -490,7 +491,7 @@ class Balancer:
         try:
             pool.observe(event)
         except (Exception, SystemExit) as error:
-            self._tell(_broken(request, pool, f"its observe raised {_quote_error(error)}"))
+            self._tell(_broken(request, pool, _breach(error, "its observe")))
 
     def attend(self, now: float) -> None:
         """Do what is due by `next_alarm`, and send no probes: for a shell that only waits for its last requests."""
@@ -607,7 +608,11 @@ def _picked(
 
 
 def _broken(request: Request, pool: Pool, because: str) -> ContractBroken:
-    return ContractBroken(request.at, request.id, pool.name, type(pool.algorithm).__name__, because)
+    return ContractBroken(request.at, request.id, pool.name, name_of(pool.algorithm), because)
+
+
+def _breach(error: BaseException, who: str) -> str:
+    return str(error) if isinstance(error, Breach) else f"{who} raised {_quote_error(error)}"
 
 
 def _arrived(request: Request) -> Arrived:

@@ -55,7 +55,10 @@ class Why(_Record, frozen=True):
 
 
 class Arrived(_Record, frozen=True, omit_defaults=True, tag="arrived"):
-    """A request reached the balancer; `sni` is the server name that a TLS client asked for, if any."""
+    """A request reached the balancer; `sni` is the server name that a TLS client asked for, if any.
+
+    Where there are several balancers, `balancer` is the one.
+    """
 
     at: float
     request: int
@@ -65,6 +68,7 @@ class Arrived(_Record, frozen=True, omit_defaults=True, tag="arrived"):
     path: str
     listener: str
     sni: str = ""
+    balancer: str = ""
 
 
 class Routed(_Record, frozen=True, tag="routed"):
@@ -367,12 +371,75 @@ class SessionLost(_Record, frozen=True, tag="session_lost"):
     client: str
 
 
+class Exchanged(_Record, frozen=True, tag="exchanged"):
+    """A client had an answer after `took` seconds, on a connection that carries several requests and that the balancer
+    does not read: it was not told. The machine says who it is in its answer."""
+
+    at: float
+    pool: str
+    backend: str
+    client: str
+    status: int
+    took: float
+
+
+class Resolved(_Record, frozen=True, tag="resolved"):
+    """A client asked the name server for the balancers, was given this one, and believes in it until that time."""
+
+    at: float
+    client: str
+    balancer: str
+    until: float
+
+
+class Relisted(_Record, frozen=True, tag="relisted"):
+    """The name server gives the address of a balancer out again (`listed`), or no longer."""
+
+    at: float
+    balancer: str
+    listed: bool
+    because: str
+
+
+class BalancerChanged(_Record, frozen=True, tag="balancer_changed"):
+    """One of several balancers died, with all that was under way through it, or returned; no client was told."""
+
+    at: float
+    balancer: str
+    change: Literal["died", "returned"]
+
+
+class Stranded(_Record, frozen=True, tag="stranded"):
+    """A client sent a request to a balancer that is dead: it became no request of any balancer."""
+
+    at: float
+    client: str
+    balancer: str
+
+
 class HandshakeFailed(_Record, frozen=True, tag="handshake_failed"):
     """A client came to a listener where TLS ends, and came no further than that; it has made no request."""
 
     at: float
     listener: str
     client: str
+    because: str
+
+
+class Remarked(_Record, frozen=True, tag="remarked"):
+    """A step of a story in its own words: what happened, and what the code under test answered, if it was asked."""
+
+    at: float
+    says: str
+
+
+class Judged(_Record, frozen=True, tag="judged"):
+    """A law was broken: `expected` was allowed and `got` came, `because` of the facts; `law` is its sentence."""
+
+    at: float
+    law: str
+    expected: str
+    got: str
     because: str
 
 
@@ -420,7 +487,14 @@ Event = (
     | OriginChanged
     | SessionStarted
     | SessionLost
+    | Exchanged
+    | Resolved
+    | Relisted
+    | BalancerChanged
+    | Stranded
     | HandshakeFailed
+    | Remarked
+    | Judged
     | Missed
     | Ended
 )

@@ -20,6 +20,7 @@ from msgspec import Struct, field
 
 from lbtutor.core.errors import ConfigError
 from lbtutor.core.events import FaultKind
+from lbtutor.core.health import HealthCheck
 from lbtutor.core.keys import is_token
 from lbtutor.core.listening import ListenerConfig
 from lbtutor.core.messages import Command
@@ -52,6 +53,10 @@ class Traffic(Struct, frozen=True, forbid_unknown_fields=True):
     come from `clients` distinct addresses: in turn when steady, at random when Poisson. `start` and `stop` are scenario
     times; without `stop` the traffic lasts as long as the scenario. `header` is sent along. With `cookies`, a client
     keeps those that it is given and shows them again, as browsers do. With `websocket`, each arrival opens one.
+
+    With `requests` an arrival is a connection that carries so many, one after the other, each `pause` after the answer
+    to the one before (HTTP keep-alive). A door of mode `http` balances each of them, one of mode `tcp` the connection.
+    None follows at the end of the scenario, nor on a connection that broke where only connections are balanced.
     """
 
     to: str
@@ -66,6 +71,8 @@ class Traffic(Struct, frozen=True, forbid_unknown_fields=True):
     header: Mapping[str, str] = field(default_factory=dict)
     cookies: bool = True
     websocket: Conversation | None = None
+    requests: int = 1
+    pause: Seconds = Seconds(0)
 
     def __post_init__(self) -> None:
         if not 0 < self.rate <= 1_000_000:
@@ -76,8 +83,17 @@ class Traffic(Struct, frozen=True, forbid_unknown_fields=True):
             raise ConfigError(f"traffic: `path` must start with a slash, not {self.path!r}")
         if self.websocket is not None and self.method != "GET":
             raise ConfigError(f"traffic: a WebSocket is opened with GET, not {self.method}")
+        self._check_series()
         for name, value in self.header.items():
             _check_field(name, value)
+
+    def _check_series(self) -> None:
+        if not 1 <= self.requests <= 1_000_000:
+            raise ConfigError(f"traffic: `requests` of a connection are 1 to 1000000, not {self.requests!r}")
+        if not 0 <= self.pause < float("inf"):
+            raise ConfigError(f"traffic: `pause` is 0 or longer, not {self.pause!r}")
+        if self.websocket is not None and self.requests > 1:
+            raise ConfigError("traffic: a connection becomes a WebSocket with its first request; no `requests` follow")
 
     @property
     def fields(self) -> dict[str, str]:
@@ -212,10 +228,41 @@ class Act(Struct, frozen=True):
     what: Fault | Command
 
 
+class BalancerConfig(Struct, frozen=True, forbid_unknown_fields=True):
+    """One of several balancers in front of the same pools; it `dies` at that scenario time, and `returns` later."""
+
+    name: str
+    dies: Seconds | None = None
+    returns: Seconds | None = None
+
+    def __post_init__(self) -> None:
+        if not self.name:
+            raise ConfigError("`name` of a balancer is a word")
+        if self.dies is not None and self.dies < 0:
+            raise ConfigError(f"balancer {self.name}: `dies` is 0 or later, not {self.dies}")
+        if self.returns is not None and (self.dies is None or self.returns <= self.dies):
+            raise ConfigError(f"balancer {self.name}: `returns` comes after `dies`")
+
+
+class Dns(Struct, frozen=True, forbid_unknown_fields=True):
+    """How clients find one of several balancers: one address an answer, in turn, kept for `ttl`.
+
+    With a `check` the name server stops giving out the address of a balancer that fails it; without one it never does.
+    """
+
+    ttl: Seconds = Seconds(60)
+    check: HealthCheck | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.ttl < float("inf"):
+            raise ConfigError(f"dns: `ttl` is 0 or longer, not {self.ttl!r}")
+
+
 class Plan(Struct, frozen=True):
     """All that a shell needs to play a scenario, with every default filled in. Times are scenario seconds.
 
-    `speed` is scenario seconds per second of wall time and concerns the live shell alone. `drain` is how long the live
+    Without `balancers` there is one, which has no name, and clients know where it is. `speed` is scenario seconds per
+    second of wall time and concerns the live shell alone. `drain` is how long the live
     shell lets requests under way finish when it is told to stop.
     """
 
@@ -230,6 +277,8 @@ class Plan(Struct, frozen=True):
     lasts: Seconds = Seconds(30)
     speed: float = 1.0
     drain: Seconds = Seconds(10)
+    balancers: tuple[BalancerConfig, ...] = ()
+    dns: Dns = Dns()
 
     @property
     def every_route(self) -> tuple[Route, ...]:

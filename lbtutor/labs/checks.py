@@ -25,6 +25,7 @@ from lbtutor.core.events import (
     Drained,
     Ejected,
     Ended,
+    Exchanged,
     Finished,
     HealthChanged,
     Panicked,
@@ -32,6 +33,7 @@ from lbtutor.core.events import (
     Queued,
     Rejected,
     SessionLost,
+    Stranded,
 )
 from lbtutor.core.units import say_duration
 from lbtutor.labs.tally import Tally
@@ -52,6 +54,8 @@ _TALLIES = {
 _MOMENTS = {"down": "believed down", "up": "believed up", "ejected": "ejected", "drained": "drained"}
 _SAMPLES_NEEDED = {"mean": 30, "p50": 10, "p90": 50, "p99": 500, "max": 1}
 """Answers without which a latency is unknown: about five beyond the percentile."""
+
+_FEWEST_ANSWERS = 30
 
 
 class Span(Struct, frozen=True, forbid_unknown_fields=True):
@@ -121,6 +125,24 @@ class Panic(Struct, frozen=True, forbid_unknown_fields=True):
     between: tuple[Seconds, Seconds]
 
 
+class Busiest(Struct, frozen=True, forbid_unknown_fields=True):
+    """Which part (0 to 1) of all the requests that a pool's machines answered was answered by the busiest of them.
+
+    Requests on connections that the balancer does not read count too, where these carry several.
+    """
+
+    pool: str
+    under: float | None = None
+    over: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.under is None and self.over is None:
+            raise ConfigError("a share is given with `under`, `over` or both")
+
+    def holds(self, share: float) -> bool:
+        return (self.under is None or share < self.under) and (self.over is None or share > self.over)
+
+
 class Lost(Struct, frozen=True, forbid_unknown_fields=True):
     """Every request that failed had been sent to this backend after it broke, and before it was known to be broken."""
 
@@ -147,9 +169,11 @@ class Expect(Struct, frozen=True, forbid_unknown_fields=True):
     moved: Count | None = None
     sticky: Count | None = None
     forgotten: Count | None = None
+    stranded: Count | None = None
     picked: Picks | None = None
     status: Status | None = None
     share: Share | None = None
+    busiest: Busiest | None = None
     down: Moment | None = None
     up: Moment | None = None
     ejected: Moment | None = None
@@ -254,7 +278,7 @@ class Check:
                     self._count(event)
                     if isinstance(event, Rejected | Answered) or (isinstance(event, Finished) and event.final):
                         self._inside.discard(event.request)
-            case SessionLost():
+            case SessionLost() | Exchanged() | Stranded():
                 if between is None or between[0] <= event.at < between[1]:
                     self._count(event)
             case _:
@@ -299,6 +323,8 @@ class Check:
                 return self._measure_share(wanted)
             case Moment():
                 return self._measure_moment(measure, wanted)
+            case Busiest():
+                return self._measure_busiest(wanted)
             case Panic():
                 at = self._first.get((measure, wanted.pool))
                 return _as_moment(at, wanted.between, "panicked")
@@ -316,6 +342,8 @@ class Check:
             case Status():
                 given = tally.status[wanted.code]
                 return given, f"{given} {of_all} got {wanted.code}"
+            case _ if measure == "stranded":
+                return tally.stranded, f"{counted(tally.stranded, 'request')} went to a balancer that was dead"
             case _ if measure in _TALLIES:
                 count: int = getattr(tally, measure)
                 return count, f"{count} {of_all} {_TALLIES[measure]}"
@@ -340,6 +368,16 @@ class Check:
             return "unknown", f"{own} of {total} picks; telling {wanted.within:.1%} apart takes {needed}"
         off = abs(own - wanted.about * total)
         return _as_verdict(off <= max(wanted.within * total, 1)), f"{own} of {total} picks, {own / total:.1%}"
+
+    def _measure_busiest(self, wanted: Busiest) -> tuple[Verdict, str]:
+        pool = wanted.pool + "/"
+        answered = {label: count for label, count in self._tally.answered.items() if label.startswith(pool)}
+        total = sum(answered.values())
+        if total < _FEWEST_ANSWERS:
+            return "unknown", f"{counted(total, 'answer')} are too few for shares; it takes {_FEWEST_ANSWERS}"
+        label = max(answered, key=lambda label: answered[label])
+        share = answered[label] / total
+        return _as_verdict(wanted.holds(share)), f"{answered[label]} of {total} answers from {label}, {share:.1%}"
 
     def _measure_moment(self, measure: str, wanted: Moment) -> tuple[Verdict, str]:
         return _as_moment(self._first.get((measure, wanted.backend)), wanted.between, _MOMENTS[measure])

@@ -13,17 +13,17 @@ which would be dear to make for all of them. Of the runs nothing is kept but eig
 from __future__ import annotations
 
 from array import array
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from itertools import zip_longest
-from typing import Any
+from typing import Any, NamedTuple
 
 from msgspec import Struct
 
 from lbtutor.core import Event, Plan
 from lbtutor.core.events import EVERYTHING, Arrived, Ended, Picked, Why
 from lbtutor.labs.crowd import Tell
-from lbtutor.labs.run import told_shares
+from lbtutor.labs.run import Own, told_shares
 from lbtutor.labs.scenario import Scenario
 from lbtutor.sim.simulate import simulate
 from lbtutor.trace.metrics import Metrics
@@ -65,22 +65,28 @@ class Comparison(Struct, frozen=True):
 
 
 def compare(
-    scenario: Scenario, algorithms: tuple[str, str], *, seed: int | None = None, tell: Tell | None = None
+    scenario: Scenario,
+    algorithms: tuple[str, str],
+    *,
+    seed: int | None = None,
+    own: Mapping[str, Own] | None = None,
+    tell: Tell | None = None,
 ) -> Comparison:
     """Simulate `scenario` with each of the two algorithms; `tell` hears the share that is done.
 
-    Raises `ConfigError` for an algorithm that there is not, and `KeyboardInterrupt` when it is interrupted: half a
+    `own` makes those of the algorithms that are not ours. Raises `ConfigError` for an algorithm that there is not, and `KeyboardInterrupt` when it is interrupted: half a
     comparison says nothing.
     """
     plans = [scenario.plan(seed=seed, algorithm=name) for name in algorithms]
+    sides = [_Side(plan, name, (own or {}).get(name)) for plan, name in zip(plans, algorithms, strict=True)]
     names: dict[tuple[str, str], int] = {}
     tells = [_part(tell, begin, _RUN) for begin in (0.0, _RUN)]
-    one, other = (_Run(plan, names, its).played() for plan, its in zip(plans, tells, strict=True))
+    one, other = (_Run(side, names, its).played() for side, its in zip(sides, tells, strict=True))
     return Comparison(
         scenario.title,
         plans[0].seed,
         algorithms,
-        _difference(plans, algorithms, one.choices, other.choices, tell),
+        _difference(sides, one.choices, other.choices, tell),
         (one.metrics.summary(), other.metrics.summary()),
     )
 
@@ -94,19 +100,31 @@ def _part(tell: Tell | None, begin: float, width: float) -> Tell:
     return lambda share: None if tell is None else tell(begin + width * share)
 
 
+class _Side(NamedTuple):
+    """One of the two: what is played, the name of the algorithm, and what makes it if it is not ours."""
+
+    plan: Plan
+    algorithm: str
+    own: Own | None
+
+    def play(self, take: Callable[[Event], None], kinds: frozenset[type] | None = None) -> None:
+        """From the beginning, with algorithms that remember nothing."""
+        simulate(self.plan, take, kinds=kinds, algorithms=None if self.own is None else self.own(self.plan))
+
+
 class _Run:
     """One of the two: its numbers, and whom it chose for which request, eight bytes a choice."""
 
-    def __init__(self, plan: Plan, names: dict[tuple[str, str], int], tell: Tell) -> None:
+    def __init__(self, side: _Side, names: dict[tuple[str, str], int], tell: Tell) -> None:
         self.metrics = Metrics()
         self.choices = array("Q")
-        self._plan = plan
+        self._side = side
         self._names = names
-        self._tick = told_shares(plan.lasts, tell)
+        self._tick = told_shares(side.plan.lasts, tell)
 
     def played(self) -> _Run:
         """The same, after its run."""
-        simulate(self._plan, self._take, kinds=EVERYTHING - {Why})
+        self._side.play(self._take, EVERYTHING - {Why})
         return self
 
     def _take(self, event: Event) -> None:
@@ -120,7 +138,7 @@ class _Run:
 
 
 def _difference(
-    plans: Sequence[Plan], algorithms: tuple[str, str], one: Sequence[int], other: Sequence[int], tell: Tell | None
+    sides: Sequence[_Side], one: Sequence[int], other: Sequence[int], tell: Tell | None
 ) -> Difference | None:
     pairs = enumerate(zip_longest(one, other, fillvalue=0))
     number, pair = next(((number, pair) for number, pair in pairs if pair[0] != pair[1]), (0, ()))
@@ -128,7 +146,7 @@ def _difference(
         return None
     request = min(filter(None, pair)) >> 16
     tells = [_part(tell, begin, _LOOK) for begin in (2 * _RUN, 2 * _RUN + _LOOK)]
-    looks = [_Look(*each, number, request) for each in zip(plans, algorithms, tells, strict=True)]
+    looks = [_Look(*each, number, request) for each in zip(sides, tells, strict=True)]
     picked = next(look.picked for look in looks if look.picked is not None)
     return Difference(picked.at, request, picked.attempt, looks[0].asked, (looks[0].choice, looks[1].choice))
 
@@ -140,16 +158,16 @@ class _Found(Exception):
 class _Look:
     """A run up to the choice of that number, and what is to be said of it, if it was made for that request."""
 
-    def __init__(self, plan: Plan, algorithm: str, tell: Tell, number: int, request: int) -> None:
+    def __init__(self, side: _Side, tell: Tell, number: int, request: int) -> None:
         self.picked: Picked | None = None
         self.asked = ""
-        self.choice = Choice(algorithm, "", "it chose nobody")
-        self._narrator = Narrator(algorithms={pool.name: algorithm for pool in plan.pools})
+        self.choice = Choice(side.algorithm, "", "it chose nobody")
+        self._narrator = Narrator(algorithms={pool.name: side.algorithm for pool in side.plan.pools})
         self._number = self._left = number
         self._request = request
         self._tell = tell
         with suppress(_Found):
-            simulate(plan, self._take)
+            side.play(self._take)
 
     def _take(self, event: Event) -> None:
         if isinstance(event, Ended) and event.because == "interrupted":

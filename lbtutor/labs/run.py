@@ -9,7 +9,7 @@ the rest are unknown.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 from msgspec.structs import replace
@@ -22,10 +22,12 @@ from lbtutor.labs.scenario import Scenario
 from lbtutor.trace.metrics import Metrics
 
 if TYPE_CHECKING:
-    from lbtutor.core import Plan
+    from lbtutor.core import Algorithm, Plan
 
 Shell = Literal["live", "sim"]
 Sink = Callable[[Event], None]
+Own = Callable[["Plan"], "Mapping[str, Algorithm]"]
+"""Makes the algorithms that choose in the pools of a plan instead of those that are configured, anew for each run."""
 
 _DRAIN_EVERY = 0.05
 """Wall seconds between two looks at the feed of a live run."""
@@ -83,6 +85,7 @@ def run_lab(
     *,
     seed: int | None = None,
     algorithm: AlgorithmConfig | None = None,
+    own: Own | None = None,
     speed: float | None = None,
     sinks: Iterable[Sink] = (),
     listening: Callable[[dict[str, str]], None] | None = None,
@@ -91,10 +94,12 @@ def run_lab(
     """Play `scenario` to its end (or to Ctrl-C) and judge it. Every event goes to each of `sinks` as it is read.
 
     A simulated run that need not be `explained` is quicker: no choice comes with its record. Of a live run, `speed`
-    replaces the file's, and `listening` is told the address of each door. Raises `ConfigError` for an unknown algorithm
-    and `EnvironmentFault` when the machine refuses what a live run needs.
+    replaces the file's, and `listening` is told the address of each door. With `own`, `algorithm` is only what its
+    algorithms are called. Raises `ConfigError` for an unknown algorithm and `EnvironmentFault` when the machine refuses
+    what a live run needs.
     """
     plan = scenario.plan(seed=seed, algorithm=algorithm)
+    algorithms = None if own is None else own(plan)
     report = Report(scenario, on, plan.seed)
     targets = (report.take, *sinks)
 
@@ -105,9 +110,9 @@ def run_lab(
     if on == "sim":
         from lbtutor.sim.simulate import simulate
 
-        simulate(plan, tell, kinds=None if explained else EVERYTHING - {Why})
+        simulate(plan, tell, kinds=None if explained else EVERYTHING - {Why}, algorithms=algorithms)
     else:
-        _play_live(plan if speed is None else replace(plan, speed=speed), tell, listening)
+        _play_live(plan if speed is None else replace(plan, speed=speed), tell, listening, algorithms)
     return report
 
 
@@ -147,10 +152,15 @@ def played(plan: Plan, on: Shell) -> Iterator[Event]:
         run.stop()
 
 
-def _play_live(plan: Plan, tell: Sink, listening: Callable[[dict[str, str]], None] | None) -> None:
+def _play_live(
+    plan: Plan,
+    tell: Sink,
+    listening: Callable[[dict[str, str]], None] | None,
+    algorithms: Mapping[str, Algorithm] | None,
+) -> None:
     from lbtutor.live.run import LiveRun
 
-    run = LiveRun(plan)
+    run = LiveRun(plan, algorithms=algorithms)
     feed = run.feed()
     run.start()
     try:

@@ -19,7 +19,9 @@ from lbtutor.core import (
     Add,
     BackendConfig,
     BackendTls,
+    BalancerConfig,
     ConfigError,
+    Dns,
     HealthCheck,
     ListenerConfig,
     MachineConfig,
@@ -121,7 +123,10 @@ _POOL_WORDS = set(PoolConfig.__struct_fields__) & set(PoolSpec.__struct_fields__
 
 
 class Scenario(Struct, frozen=True, forbid_unknown_fields=True):
-    """A scenario file. Without `[[listen]]` there is one door, `front`; without `[[route]]` the only pool answers."""
+    """A scenario file. Without `[[listen]]` there is one door, `front`; without `[[route]]` the only pool answers.
+
+    With `[[balancer]]` there are several (in the simulator only), and clients find one by `[dns]`.
+    """
 
     title: str
     pool: dict[str, PoolSpec]
@@ -135,6 +140,8 @@ class Scenario(Struct, frozen=True, forbid_unknown_fields=True):
     traffic: tuple[Traffic, ...] = ()
     timeline: tuple[TimelineEntry, ...] = ()
     expect: tuple[Expect, ...] = ()
+    balancer: tuple[BalancerConfig, ...] = ()
+    dns: Dns = Dns()
 
     def __post_init__(self) -> None:
         if self.lasts <= 0:
@@ -156,6 +163,8 @@ class Scenario(Struct, frozen=True, forbid_unknown_fields=True):
             lasts=self.lasts,
             speed=self.speed,
             drain=self.drain,
+            balancers=self.balancer,
+            dns=self.dns,
         )
 
     def _routes(self) -> tuple[Route, ...]:
@@ -249,6 +258,9 @@ def _loose_ends(scenario: Scenario) -> Iterator[tuple[tuple[str | int, ...], str
     """Names that lead nowhere and things that cannot be: each with its path in the file."""
     doors = [door.name for door in scenario.listen]
     yield from _repeated(doors, "listen", "two doors are called")
+    yield from _repeated([one.name for one in scenario.balancer], "balancer", "two balancers are called")
+    if scenario.dns != Dns() and not scenario.balancer:
+        yield ("dns",), "clients ask for one of several balancers, and there is no [[balancer]]"
     if not scenario.pool:
         yield ("pool",), "a scenario needs at least one pool"
     yield from _door_ends(scenario)
@@ -267,6 +279,8 @@ def _loose_ends(scenario: Scenario) -> Iterator[tuple[tuple[str | int, ...], str
     for index, traffic in enumerate(scenario.traffic):
         if traffic.to not in doors:
             yield ("traffic", index, "to"), f"no [[listen]] is called `{traffic.to}`; {suggest(traffic.to, doors)}"
+        if traffic.requests > 1 and any(door.mode == "udp" for door in scenario.listen if door.name == traffic.to):
+            yield ("traffic", index, "requests"), "datagrams come without a connection that could carry several"
     for name, pool in scenario.pool.items():
         try:
             build_algorithm(pool.algorithm, Random(0))
@@ -350,6 +364,9 @@ def _expect_ends(scenario: Scenario) -> Iterator[tuple[tuple[str | int, ...], st
         if expect.panics is not None and expect.panics.pool not in scenario.pool:
             pool = expect.panics.pool
             yield ("expect", index, "panics", "pool"), f"there is no pool `{pool}`; {suggest(pool, scenario.pool)}"
+        if expect.busiest is not None and expect.busiest.pool not in scenario.pool:
+            pool = expect.busiest.pool
+            yield ("expect", index, "busiest", "pool"), f"there is no pool `{pool}`; {suggest(pool, scenario.pool)}"
         if expect.between is not None and not 0 <= expect.between[0] < expect.between[1] <= scenario.lasts:
             yield ("expect", index, "between"), f"not a stretch of time within the scenario (0s to {scenario.lasts})"
 

@@ -8,17 +8,31 @@ from __future__ import annotations
 
 from collections import Counter
 
-from lbtutor.core.events import Answered, Arrived, BackedOff, Event, Finished, Picked, Queued, Rejected, SessionLost
+from lbtutor.core.events import (
+    Answered,
+    Arrived,
+    BackedOff,
+    Event,
+    Exchanged,
+    Finished,
+    Picked,
+    Queued,
+    Rejected,
+    SessionLost,
+    Stranded,
+)
 
 
 class Tally:
-    """Counts by name; all but `forgotten` are of requests that were told to it from their `Arrived` on."""
+    """Counts by name: of requests that were told to it from their `Arrived` on, and of what no balancer knows of."""
 
     def __init__(self) -> None:
         self.picked: Counter[str] = Counter()
         """Attempts at each backend (`pool/name`)."""
         self.status: Counter[int] = Counter()
         """Requests by what the client got; 0 for connections and sessions, which have none."""
+        self.answered: Counter[str] = Counter()
+        """Requests answered by each backend's machine."""
         self.queued = 0
         """Requests that waited for a backend to be free."""
         self.backed_off = 0
@@ -29,6 +43,8 @@ class Tally:
         """Requests that went where their client had been before, because it had been there."""
         self.forgotten = 0
         """Visits whose session the machine did not know."""
+        self.stranded = 0
+        """Requests that were sent to a dead balancer."""
         self._clients: dict[int, str] = {}
         self._homes: dict[tuple[str, str], str] = {}
 
@@ -48,8 +64,14 @@ class Tally:
                 self._count(event)
             case SessionLost():
                 self.forgotten += 1
+            case Stranded():
+                self.stranded += 1
+            case Exchanged():
+                self.answered[f"{event.pool}/{event.backend}"] += 1
             case Finished(final=True) | Rejected() | Answered():
                 self.status[event.status] += 1
+                if isinstance(event, Finished) and event.outcome.startswith("answered"):
+                    self.answered[f"{event.pool}/{event.backend}"] += 1
                 self._clients.pop(event.request, None)
 
     def _count(self, event: Picked) -> None:

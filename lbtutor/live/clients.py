@@ -9,6 +9,10 @@ it goes to and on its traffic rule:
     udp          a datagram, and an echo of it is awaited (`lbtutor.live.echo`)
     websocket    a conversation on a connection of its own (`lbtutor.live.talk`)
 
+Of a series (`Traffic.requests`) the next request follows on the same connection, a pause after the answer. At a door
+for TCP nobody else reads what is said there, so the client tells of each answer (`Exchanged`); it is over when the
+connection is. At a door for HTTP the client goes on with another connection.
+
 What the balancer never saw is not in the trace: what a client could not do, it complains about.
 """
 
@@ -17,12 +21,13 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections import Counter, OrderedDict, defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from typing import Any, Literal, TypeVar, cast
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
 from lbtutor.core.cookies import Jars
+from lbtutor.core.events import Event, Exchanged
 from lbtutor.core.listening import ListenerConfig
 from lbtutor.core.workload import Arrival, Plan, Traffic, arrivals, client_address
 from lbtutor.live import proxy_protocol
@@ -45,6 +50,7 @@ class Clients:
 
     `doors` tells where each listener is, `mode` how clients get addresses of their own. `contexts` holds, for the
     listeners that speak TLS, what their clients believe. `epoch` is the wall time of scenario time 0, for cookies.
+    `tell` hears of what only clients know.
     """
 
     def __init__(
@@ -56,6 +62,7 @@ class Clients:
         mode: Literal["loopback", "header"],
         contexts: Mapping[str, ssl.SSLContext] | None = None,
         epoch: float = 0.0,
+        tell: Callable[[Event], None] | None = None,
     ) -> None:
         self.waiting = 0
         self.complaints: Counter[str] = Counter()
@@ -76,6 +83,8 @@ class Clients:
         self._longest_idle: OrderedDict[Caller, None] = OrderedDict()
         self._askers = Askers(loop, clock, doors, self)
         self._tasks: set[asyncio.Task[None]] = set()
+        self._tell = tell
+        self._pausing: set[Caller] = set()
 
     def __repr__(self) -> str:
         return f"<Clients waiting={self.waiting} connections={len(self.connections)}>"
@@ -85,8 +94,10 @@ class Clients:
         self._await_arrival()
 
     def stop(self) -> None:
-        """Send no more."""
+        """Send no more; who pauses in the middle of a series leaves."""
         self._arrivals = None
+        for caller in self._pausing:
+            caller.transport.close()
 
     def close(self) -> None:
         """Go home, without waiting for answers."""
@@ -110,9 +121,12 @@ class Clients:
         manner = self._manners[arrival.rule]
         caller = None if manner.alone else self._idle_caller(arrival)
         if caller is not None:
-            caller.send(arrival)
-            return
-        task = self._loop.create_task(manner.meet(self, arrival))
+            caller.send(arrival, manner.follow_ups)
+        else:
+            self._do(manner.meet(self, arrival))
+
+    def _do(self, meeting: Coroutine[Any, Any, None]) -> None:
+        task = self._loop.create_task(meeting)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -128,10 +142,13 @@ class Clients:
     # -- what they do ---------------------------------------------------------------------------------------------
 
     async def call(self, arrival: Arrival) -> None:
-        """Send a request on a new connection."""
+        """Send a request on a new connection, and what follows it."""
+        await self._call(arrival, self._manners[arrival.rule].follow_ups)
+
+    async def _call(self, arrival: Arrival, left: int) -> None:
         caller = await self._connect(arrival, lambda: Caller(self))
         if caller is not None:
-            caller.send(arrival)
+            caller.send(arrival, left)
 
     async def talk(self, arrival: Arrival) -> None:
         """Open a conversation."""
@@ -172,9 +189,9 @@ class Clients:
 
     # -- what they say and hear -----------------------------------------------------------------------------------
 
-    def request_bytes(self, arrival: Arrival) -> bytes:
-        """The request as it is sent."""
-        return self._manners[arrival.rule].request(self._said(arrival), self._shown(arrival))
+    def request_bytes(self, arrival: Arrival, *, is_last: bool) -> bytes:
+        """The request as it is sent; after the last one that a connection is for, it shall be closed."""
+        return self._manners[arrival.rule].request(self._said(arrival), self._shown(arrival), is_last=is_last)
 
     def _said(self, arrival: Arrival) -> str:
         """What a client must say of its address, because its connection does not show it."""
@@ -195,6 +212,31 @@ class Clients:
     def answered(self) -> None:
         """It went as it should."""
         self.waiting -= 1
+
+    def overhear(self, arrival: Arrival, machine: str, status: int, took: float) -> None:
+        """A machine answered, and perhaps nobody else knows."""
+        pool, _, name = machine.partition("/")
+        if self._tell is not None and name and self._manners[arrival.rule].overheard:
+            self._tell(Exchanged(self.clock.now, pool, name, client_address(arrival.client), status, took))
+
+    def pause(self, caller: Caller, arrival: Arrival, left: int) -> None:
+        """So many requests of the series are left: the next one follows after the pause, if nothing has ended then."""
+        if self._arrivals is None:
+            caller.transport.close()
+            return
+        self._pausing.add(caller)
+        self.clock.call_later(self._manners[arrival.rule].rule.pause, lambda: self._go_on(caller, arrival, left))
+
+    def _go_on(self, caller: Caller, arrival: Arrival, left: int) -> None:
+        self._pausing.discard(caller)
+        is_open = not caller.transport.is_closing()
+        if self._arrivals is None or not (is_open or self._manners[arrival.rule].reconnects):
+            return
+        self.waiting += 1
+        if is_open:
+            caller.send(arrival, left - 1)
+        else:
+            self._do(self._call(arrival, left - 1))
 
     def gave_up(self, because: str) -> None:
         """No answer, or no whole one; the trace has the balancer's side of it."""
@@ -239,13 +281,14 @@ class Manner:
     def __init__(self, rule: Traffic, door: ListenerConfig) -> None:
         self.rule = rule
         self.alone = door.mode != "http" or rule.websocket is not None
+        self.reconnects = door.mode == "http"
+        self.overheard = door.mode == "tcp" and rule.requests > 1
+        self.follow_ups = rule.requests - 1
         self.announced = door.accept_proxy
         self.meet = Clients.ask if door.mode == "udp" else Clients.talk if rule.websocket is not None else Clients.call
         self._own = {name: value for name, value in rule.header.items() if name.lower() != "cookie"}
         self._cookie = rule.fields.get("cookie", "")
         about = {"Host": rule.host, **self._own}
-        if self.alone:
-            about["Connection"] = "close"
         if rule.method in _WITH_BODY:
             about["Content-Length"] = "0"
         lines = [f"{rule.method} {rule.path} HTTP/1.1", *(f"{name}: {value}" for name, value in about.items())]
@@ -254,9 +297,11 @@ class Manner:
     def __repr__(self) -> str:
         return f"<Manner {self.rule.method} {self.rule.path} at {self.rule.to}>"
 
-    def request(self, said: str, cookies: str) -> bytes:
+    def request(self, said: str, cookies: str, *, is_last: bool) -> bytes:
         """A request, where the client says who it is, or nothing, and shows its cookies."""
         fields = self._particular(said, cookies)
+        if self.alone and is_last:
+            fields["Connection"] = "close"
         lines = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
         return b"%b%b\r\n" % (self._head, lines.encode("latin-1", "replace"))
 
@@ -273,7 +318,17 @@ class Manner:
 class Caller(asyncio.Protocol):
     """One connection of one client: a request at a time, and its answer read to the end."""
 
-    __slots__ = ("_arrival", "_clients", "_keep_alive", "_parser", "kept_for", "transport")
+    __slots__ = (
+        "_arrival",
+        "_asked_at",
+        "_clients",
+        "_keep_alive",
+        "_left",
+        "_machine",
+        "_parser",
+        "kept_for",
+        "transport",
+    )
 
     transport: asyncio.Transport
 
@@ -283,6 +338,9 @@ class Caller(asyncio.Protocol):
         self._parser: Any = HttpResponseParser(self)
         self._arrival: Arrival | None = None
         self._keep_alive = True
+        self._left = 0
+        self._asked_at = 0.0
+        self._machine = ""
 
     def __repr__(self) -> str:
         return f"<Caller {self._arrival}>"
@@ -291,10 +349,12 @@ class Caller(asyncio.Protocol):
         self.transport = cast(asyncio.Transport, transport)
         self._clients.remember(self)
 
-    def send(self, arrival: Arrival) -> None:
-        """Send this request."""
+    def send(self, arrival: Arrival, left: int) -> None:
+        """Send this request; so many follow it."""
         self._arrival = arrival
-        self.transport.write(self._clients.request_bytes(arrival))
+        self._left = left
+        self._asked_at = self._clients.clock.now
+        self.transport.write(self._clients.request_bytes(arrival, is_last=not left))
 
     def data_received(self, data: bytes) -> None:
         try:
@@ -305,23 +365,32 @@ class Caller(asyncio.Protocol):
     def on_header(self, name: bytes, value: bytes) -> None:
         if self._arrival is not None and name.lower() == b"set-cookie":
             self._clients.given(self._arrival, value.decode("latin-1"))
+        elif name == b"X-Origin":
+            self._machine = value.decode("latin-1")
 
     def on_headers_complete(self) -> None:
         self._keep_alive = self._parser.should_keep_alive()
         if self._arrival is not None and self._arrival.method == "HEAD":
+            status = self._parser.get_status_code()
             self._parser = HttpResponseParser(self)
-            self._answered()
+            self._answered(status)
 
     def on_message_complete(self) -> None:
-        if self._parser.get_status_code() >= 200:
-            self._answered()
+        status = self._parser.get_status_code()
+        if status >= 200:
+            self._answered(status)
 
-    def _answered(self) -> None:
+    def _answered(self, status: int) -> None:
         arrival, self._arrival = self._arrival, None
         if arrival is None:
             return
         self._clients.answered()
-        if not self._keep_alive:
+        self._clients.overhear(arrival, self._machine, status, self._clients.clock.now - self._asked_at)
+        if self._left:
+            if not self._keep_alive:
+                self.transport.close()
+            self._clients.pause(self, arrival, self._left)
+        elif not self._keep_alive:
             self.transport.close()
         elif not self.transport.is_closing():
             self._clients.keep(self, arrival)

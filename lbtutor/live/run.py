@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from lbtutor.core.algorithms import Algorithm
-from lbtutor.core.errors import EnvironmentFault
+from lbtutor.core.errors import ConfigError, EnvironmentFault
 from lbtutor.core.events import (
     EVERYTHING,
     Answered,
@@ -53,10 +53,14 @@ class LiveRun:
     """One plan on real sockets. With `held`, the clock stands at 0 until `resume` or `step`.
 
     `algorithms` replaces the configured algorithm of the named pools. A plan whose `lasts` is infinite plays until it
-    is stopped.
+    is stopped. Raises `ConfigError` for a plan with several balancers: here there is one.
     """
 
     def __init__(self, plan: Plan, *, algorithms: Mapping[str, Algorithm] | None = None, held: bool = False) -> None:
+        if plan.balancers:
+            raise ConfigError(
+                "this lab needs --on sim: DNS and several balancers ([[balancer]]) are played by the simulator only"
+            )
         self.addresses: dict[str, str] = {}
         self.ended = threading.Event()
         self._plan = plan

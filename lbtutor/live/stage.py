@@ -168,7 +168,7 @@ class Stage:
             for listener in plan.listeners
             if listener.tls is not None and plan.traffic
         }
-        return Clients(self.shell.loop, self.shell.clock, plan, addresses, self._mode, contexts, epoch)
+        return Clients(self.shell.loop, self.shell.clock, plan, addresses, self._mode, contexts, epoch, self._tell)
 
     def _machines(
         self, plan: Plan, loop: asyncio.AbstractEventLoop, clock: Clock, undo: ExitStack

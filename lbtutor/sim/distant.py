@@ -37,9 +37,8 @@ class Distant(Station):
         self._send(self._thrown(request))
         return None
 
-    def accept_alone(self, request: int) -> Outcome | None:
-        if self._refusing:
-            return REFUSED
+    def accept_again(self, request: int) -> Outcome | None:
+        self._kept.pop(request, None)
         job = self._thrown(request)
         job.alone = True
         self._send(job)

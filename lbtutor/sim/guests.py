@@ -4,6 +4,7 @@ A plain request is a number. A guest is one whose client keeps cookies that some
 machine with sessions, or one that is more than a request:
 
     tcp          a connection of its own, which ends well whatever was said on it
+    series       one of several requests on a connection (`lbtutor.sim.series`)
     websocket    a conversation: it occupies no worker, and stays open for as long as its client wants
 
 Which rules send plain requests is decided once, so that these cost nothing.
@@ -23,7 +24,8 @@ from lbtutor.core.workload import Arrival, Plan, Traffic, with_cookies
 from lbtutor.sim.lines import Line
 from lbtutor.sim.loop import Loop
 
-_SERVED = Outcome("served", 0)
+SERVED = Outcome("served", 0)
+_CUT = Outcome.failed("cut")
 
 _UNNAMED = "127.0.0.1"
 """Who a machine behind a bare connection believes to be spoken to by: the balancer."""
@@ -32,13 +34,14 @@ _UNNAMED = "127.0.0.1"
 class Manner:
     """How the requests of one traffic rule look, and whether they are plain."""
 
-    __slots__ = ("bare", "fields", "host", "method", "path", "plain", "rule", "secure", "server_name")
+    __slots__ = ("bare", "fields", "host", "method", "overheard", "path", "plain", "rule", "secure", "server_name")
 
     def __init__(self, rule: Traffic, door: ListenerConfig, *, remembered: bool) -> None:
         self.rule = rule
         self.bare = door.mode != "http"
         self.secure = door.tls is not None
-        self.plain = not (self.bare or remembered or rule.websocket is not None)
+        self.plain = not (self.bare or remembered or rule.websocket is not None or rule.requests > 1)
+        self.overheard = door.mode == "tcp" and rule.requests > 1
         self.server_name = (rule.host or "localhost") if self.secure else ""
         self.method = door.mode.upper() if self.bare else rule.method
         self.host = "" if self.bare else rule.host
@@ -49,10 +52,19 @@ class Manner:
         return f"<Manner {self.method} {self.host}{self.path}{' plain' if self.plain else ''}>"
 
 
-class Guest:
-    """One request that is remembered: who it is, what it shows, where it is, and the cookies that it is given there."""
+class Following(Arrival, frozen=True, gc=False):
+    """A request of a series that is not its first; so many are `left` after it."""
 
-    __slots__ = ("arrival", "client", "gifts", "line", "manner", "shown")
+    left: int = 0
+
+
+class Guest:
+    """One request that is remembered: who it is, what it shows, where it is, and the cookies that it is given there.
+
+    Of a series it says how many are `left`, when this one was `asked_at`, and whether one `was_answered`.
+    """
+
+    __slots__ = ("arrival", "asked_at", "client", "gifts", "left", "line", "manner", "shown", "was_answered")
 
     def __init__(self, arrival: Arrival, manner: Manner, client: str, shown: str) -> None:
         self.arrival = arrival
@@ -61,6 +73,9 @@ class Guest:
         self.shown = shown
         self.line: Line | None = None
         self.gifts: list[str] = []
+        self.left = arrival.left if isinstance(arrival, Following) else manner.rule.requests - 1
+        self.asked_at = arrival.at
+        self.was_answered = False
 
     def __repr__(self) -> str:
         return f"<Guest {self.arrival}>"
@@ -120,7 +135,9 @@ class Guests:
             return outcome
         if outcome.status == 200 and guest.line is not None and guest.line.sessions is not None:
             self._visit(guest, guest.line, guest.line.sessions)
-        return _SERVED if guest.manner.bare and outcome.kind in ("answered", "timed_out") else outcome
+        if guest.was_answered and outcome.kind == "closed":
+            return _CUT
+        return SERVED if guest.manner.bare and outcome.kind in ("answered", "timed_out") else outcome
 
     def _visit(self, guest: Guest, line: Line, sessions: Memory) -> None:
         visit = sessions.visit(read_cookie(guest.shown, SESSION_COOKIE), line.names.next())

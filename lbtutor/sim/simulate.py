@@ -12,8 +12,9 @@ It does what the live shell does with sockets, and in the same order:
 
 A connection takes no time here and no message is lost, so `connect_timeout` is never reached; a message takes the
 `delay` of the machine that it goes to or comes from (`lbtutor.sim.distant`). Most requests are plain: who sent them
-does not matter any more once they are sent. Those that are not are `lbtutor.sim.guests`; datagrams come in sessions
-(`lbtutor.sim.datagrams`).
+does not matter any more once they are sent. Those that are not are `lbtutor.sim.guests`; several on one connection are
+a series (`lbtutor.sim.series`), and datagrams come in sessions (`lbtutor.sim.datagrams`). Several balancers look like
+one from here (`lbtutor.sim.balancers`).
 
 The scenario is over at `plan.lasts`: from then on nothing arrives, no act is played and no probe is sent. Requests
 under way may still end, for `plan.drain` at most; those that have not are cut off as `cancelled`, so that every arrival
@@ -34,10 +35,12 @@ from lbtutor.core.events import Ended, Event, OriginChanged
 from lbtutor.core.messages import Command, Cut, Decision, Forward, Outcome, Probe, ProbeResult, Request, Wait
 from lbtutor.core.units import say_duration
 from lbtutor.core.workload import Arrival, Fault, Plan, arrivals, client_address
+from lbtutor.sim.balancers import Balancers
 from lbtutor.sim.datagrams import Sessions
 from lbtutor.sim.guests import Guests
 from lbtutor.sim.lines import Line, LineTo, lines_of
 from lbtutor.sim.loop import Loop, Order
+from lbtutor.sim.series import Series
 
 _TIMED_OUT = Outcome.failed("timed_out")
 _CANCELLED = Outcome.failed("cancelled")
@@ -91,16 +94,23 @@ class _Stage:
         self._known_guests = self._guests.known
         self._manners = self._guests.manners
         self._sessions = Sessions(plan, loop, self._ended)
-        rng = Random(f"{plan.seed}/balancer")
-        self._balancer = Balancer(
-            plan.pools, plan.every_route, rng=rng, report=report, kinds=kinds, algorithms=algorithms
-        )
+        self._series = Series(self._guests, loop, report, self._arrive, self._ask, self._ended)
+        self._balancer = self._balancer_of(plan, kinds, algorithms)
         self._addresses = [client_address(client) for client in range(_most_clients(plan))]
         self._requests = 0
         self._waiting: set[int] = set()
         self._next_tick = inf
         self._over = False
         self._held_probes: dict[Backend, Probe] = {}
+
+    def _balancer_of(
+        self, plan: Plan, kinds: frozenset[type] | None, algorithms: Mapping[str, Algorithm] | None
+    ) -> Balancer | Balancers:
+        report = self._report
+        if plan.balancers:
+            return Balancers(plan, self._loop, report, kinds, algorithms, self._lose, self._await_tick)
+        rng = Random(f"{plan.seed}/balancer")
+        return Balancer(plan.pools, plan.every_route, rng=rng, report=report, kinds=kinds, algorithms=algorithms)
 
     def play(self) -> None:
         """From the first moment to the last request's end."""
@@ -115,6 +125,7 @@ class _Stage:
 
     def _drain(self, until: float) -> None:
         self._over, self._next_tick = True, inf
+        self._series.close()
         self._await_tick()
         while self._under_way and self._loop.next_at <= until:
             self._loop.step()
@@ -176,6 +187,7 @@ class _Stage:
 
     def _see_off(self, request: int, outcome: Outcome | None = None) -> None:
         """It is over, after an answer or without."""
+        self._series.follow(request)
         self._guests.see_off(request, outcome)
         self._sessions.see_off(request)
 
@@ -192,6 +204,14 @@ class _Stage:
         line = self._line_to[forward.backend]
         request = forward.request
         outcome = self._bring(forward, line) if self._known_guests else line.station.accept(request)
+        if outcome is not None:
+            self._loop.schedule(self._loop.now, Order.END, self._ended_at_once, (request, outcome))
+        elif not line.alarmed:
+            self._set_alarm(line, self._loop.now)
+
+    def _ask(self, request: int, line: Line) -> None:
+        """The next request on a connection reaches its station."""
+        outcome = line.station.accept_again(request)
         if outcome is not None:
             self._loop.schedule(self._loop.now, Order.END, self._ended_at_once, (request, outcome))
         elif not line.alarmed:
@@ -223,7 +243,9 @@ class _Stage:
             self._waiting.add(request)
 
     def _finish_guest(self, request: int, outcome: Outcome) -> Forward | Wait | None:
-        outcome = self._guests.served(request, outcome)
+        seen, outcome = outcome, self._guests.served(request, outcome)
+        if self._series.stays(request, seen):
+            return None
         is_repeatable = request not in self._sessions.known
         again = self._balancer.finish(request, outcome, self._loop.now, is_repeatable)
         if again is None:
@@ -242,6 +264,15 @@ class _Stage:
                     self._carry(decision)
                 else:
                     self._see_off(decision.request)
+
+    def _lose(self, request: int) -> None:
+        """The balancer that it went through is dead."""
+        if request in self._waiting:
+            self._waiting.remove(request)
+            self._balancer.finish(request, _CANCELLED, self._loop.now)
+            self._see_off(request)
+        else:
+            self._cut(request)
 
     def _cut(self, request: int) -> None:
         session = self._sessions.known.get(request)

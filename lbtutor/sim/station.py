@@ -14,7 +14,8 @@ for whether it errs. So the n-th request at a machine fares alike in each shell,
 
 A connection that is not in use stays open, as the balancer's keep-alive does, so a machine that refuses new ones goes
 on serving those (`_idle`); an answer gives the connection back, and a crash closes all. A request that comes `alone`
-has a connection of its own, and neither uses these nor adds to them. A conversation (a WebSocket) takes one along and
+has a connection of its own, and neither uses these nor adds to them; it is closed after it, unless its client wants to
+`keep` it for another one. A conversation (a WebSocket) takes one along and
 occupies no worker: it is open for as long as its client wants, and a crash breaks it.
 """
 
@@ -84,6 +85,7 @@ class Station:
         self._under_way: dict[int, Job] = {}
         self._frozen: list[tuple[Job, float]] = []
         self._conversations: dict[int, Job] = {}
+        self._kept: dict[int, None] = {}
         self._idle = 0
         self._crashed = False
         self._refusing = False
@@ -131,8 +133,15 @@ class Station:
 
     def accept_alone(self, request: int) -> Outcome | None:
         """The same, on a connection of its own that is closed after it."""
-        if self._refusing:
-            return REFUSED
+        return REFUSED if self._refusing else self.accept_again(request)
+
+    def keep(self, request: int) -> None:
+        """It was answered, and its connection stays open for another."""
+        self._kept[request] = None
+
+    def accept_again(self, request: int) -> Outcome | None:
+        """The next request on a connection that is open."""
+        self._kept.pop(request, None)
         job = self._thrown(request)
         job.alone = True
         if job.errs and not self._hung:
@@ -160,6 +169,9 @@ class Station:
         """Its client has gone away: nobody works on it any more, and its connection is closed."""
         if self._conversations.pop(request, None) is not None:
             return
+        if request in self._kept:
+            del self._kept[request]
+            return
         job = self._under_way.pop(request)
         if self._is_at_work(job):
             job.ends = inf
@@ -170,7 +182,7 @@ class Station:
 
     def has(self, request: int) -> bool:
         """Is that request here?"""
-        return request in self._under_way or request in self._conversations
+        return request in self._under_way or request in self._conversations or request in self._kept
 
     @property
     def conversations(self) -> list[int]:
@@ -266,9 +278,10 @@ class Station:
         self._ended(job.request, outcome)
 
     def _close_all(self) -> None:
-        closed, broken = list(self._under_way.values()), list(self._conversations)
+        closed, broken, parted = list(self._under_way.values()), list(self._conversations), list(self._kept)
         self._under_way.clear()
         self._conversations.clear()
+        self._kept.clear()
         self._waiting.clear()
         self._free = self._config.workers
         self._idle = 0
@@ -277,6 +290,8 @@ class Station:
             self._ended(job.request, _CLOSED)
         for request in broken:
             self._ended(request, _BROKEN)
+        for request in parted:
+            self._ended(request, _CLOSED)
 
     def _freeze(self) -> None:
         """Work stands still: remember how much of each is left."""

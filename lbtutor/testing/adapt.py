@@ -70,6 +70,9 @@ class Adapter(Struct, frozen=True, forbid_unknown_fields=True):
     accepts: str = "accepts"
     slow: str = "slow"
     desired: str = "desired"
+    on_probe: str = "on_probe"
+    route: str = "route"
+    match: str = "match"
     counts_in_pick: bool = False
     none: str = "None"
 

@@ -1,7 +1,7 @@
 """`check`: hold an implementation to the laws of what it claims to be.
 
     report = check("mine.py:LeastConnections")          # confined, in a process of its own
-    report = check(LeastConnections, in_process=True)   # your own class, right here
+    report = check(LeastConnections)                    # your own class, right here
     report.verdict                                      # "passed", "failed" or "unknown"
 
 What the file's class is (its shape) is recognised by its methods; what it claims to be, by `component` or by its name.
@@ -13,20 +13,37 @@ import contextlib
 import re
 import secrets
 import time
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
 
 from lbtutor.core.errors import ConfigError, hint
 from lbtutor.testing.adapt import Adapter
 from lbtutor.testing.components import COMPONENTS, Component, Target, family
 from lbtutor.testing.components import component as component_of
 from lbtutor.testing.report import LawReport, Report
-from lbtutor.testing.sandbox import Class, Confined, Description, InProcess, Limits, Submission, read_submission
-from lbtutor.testing.search import PROFILES, Profile, Search, nobody
+from lbtutor.testing.sandbox import (
+    Class,
+    Confined,
+    Description,
+    Ended,
+    InProcess,
+    Limits,
+    NotGradable,
+    Raised,
+    Room,
+    Submission,
+    TooMuchMemory,
+    TooSlow,
+    read_submission,
+)
+from lbtutor.testing.sandbox.held import Held as OneClass
+from lbtutor.testing.sandbox.held import source_of
+from lbtutor.testing.search import PROFILES, Elsewhere, Profile, Search, nobody
 
 
 def check(
-    target: str | Submission,
+    target: str | Submission | type,
     component: str = "",
     *,
     cls: str = "",
@@ -40,39 +57,84 @@ def check(
     told: Callable[[LawReport], None] = nobody,
     progress: Callable[[int, int], None] = nobody,
 ) -> Report:
-    """Check a class of a file, `"FILE.py:Class"`, or a `Submission` and the name of its class.
+    """Check a class of a file, `"FILE.py:Class"`, a `Submission` and the name of its class, or a class that is here.
 
     `component` is one of `COMPONENTS`; without it, the class's name must say it (`LeastConnections`). `claims` says how
     it uses the freedoms that implementations have; what is not said is the strict form, or with `lenient` the lenient.
-    `told` hears of each law as soon as there is a verdict. The same `seed` looks at the same programs.
+    `told` hears of each law as soon as there is a verdict. The same `seed` looks at the same programs. A class itself
+    is always checked in this process.
 
-    Raises `ConfigError` for a target, component or claim that does not exist, and `NotGradable` for a file that cannot be
-    judged. What the code does wrong while it runs is in the report, never raised.
+    Raises `ConfigError` for a target, component or claim that does not exist, and `NotGradable` for a file that cannot
+    be judged. What the code does wrong while it runs is in the report, never raised.
     """
     started = time.perf_counter()
-    file, name = _file(target, cls)
     seed = secrets.randbits(31) if seed is None else seed
     depth = PROFILES[profile] if isinstance(profile, str) else profile
-    limits = limits or Limits()
-    with contextlib.ExitStack() as stack:
-        room: Confined | InProcess = InProcess(file, limits=limits) if in_process else Confined(file, limits=limits)
-        stack.enter_context(room)
-        found = recognised(room.describe(), name, component)
-        held = Target(
-            found.cls,
-            found.shape,
-            found.component,
-            _claims(found.component, claims or {}, lenient=lenient),
-            adapter or Adapter(),
-        )
-        elsewhere = None if in_process else lambda: Confined(file, limits=limits, hash_seed=1)
-        search = Search(room, held, depth, seed, elsewhere, told, progress)
-        laws = search.reports()
-    where = "in this process" if in_process else "in a process of its own"
+    with opened(
+        target, component, cls=cls, claims=claims, lenient=lenient, adapter=adapter, in_process=in_process,
+        limits=limits,
+    ) as held:  # fmt: skip
+        laws = Search(held.room, held.target, depth, seed, held.elsewhere, told, progress).reports()
     return Report(
-        f"{file.name}:{held.cls.name}", held.component, held.shape, dict(held.claims), seed, laws,
-        time.perf_counter() - started, where,
+        held.name, held.target.component, held.target.shape, dict(held.target.claims), seed, laws,
+        time.perf_counter() - started, held.where,
     )  # fmt: skip
+
+
+def assert_holds(target: str | Submission | type, component: str = "", **how: Any) -> Report:
+    """`check`, for a test: raises an `AssertionError` that tells the story, unless every law was seen to hold.
+
+    `how` is what `check` takes: claims, lenient, adapter, profile, seed.
+    """
+    report = check(target, component, **how)
+    report.raise_for_failure()
+    return report
+
+
+class Held(NamedTuple):
+    """The code under test, in its room: what it is, what it is called, and where it runs, in words."""
+
+    room: Room
+    target: Target
+    elsewhere: Elsewhere | None
+    name: str
+    where: str
+
+
+@contextlib.contextmanager
+def opened(
+    target: str | Submission | type,
+    component: str = "",
+    *,
+    cls: str = "",
+    claims: Mapping[str, Any] | None = None,
+    lenient: bool = False,
+    adapter: Adapter | None = None,
+    in_process: bool = False,
+    limits: Limits | None = None,
+) -> Iterator[Held]:
+    """The code under test in a room of its own, for as long as the block lasts; as `check`, which says what is what."""
+    limits = limits or Limits()
+    within = in_process or isinstance(target, type)
+    where = "in this process" if within else "in a process of its own"
+    with contextlib.ExitStack() as stack:
+        room: Confined | InProcess
+        if isinstance(target, type):
+            file, name = source_of(target), target.__name__
+            room = OneClass(target, limits=limits)
+        else:
+            file, name = _file(target, cls)
+            room = InProcess(file, limits=limits) if within else Confined(file, limits=limits)
+        try:
+            stack.enter_context(room)
+        except (Raised, Ended, TooSlow, TooMuchMemory) as fault:
+            line = fault.line if isinstance(fault, Raised) else 0
+            raise NotGradable(f"running the file: it {fault}", line) from None
+        found = recognised(room.describe(), name, component)
+        own = _claims(found.component, claims or {}, lenient=lenient)
+        held = Target(found.cls, found.shape, found.component, own, adapter or Adapter())
+        elsewhere = None if within else lambda: Confined(file, limits=limits, hash_seed=1)
+        yield Held(room, held, elsewhere, f"{Path(file.name).name}:{held.cls.name}", where)
 
 
 def recognised(description: Description, name: str, component: str = "") -> Target:

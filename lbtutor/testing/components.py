@@ -200,6 +200,21 @@ COMPONENTS: dict[str, Component] = {
         },
     ),
     "retry": Component("retries with a budget", "retry", ("answering", "retry"), _UNKNOWN),
+    "drain": Component("draining a server", "drain", ("answering", "drain"), _UNKNOWN),
+    "slow_start": Component("slow start", "slow_start", ("answering", "slow_start")),
+    "autoscaler": Component(
+        "an autoscaler",
+        "autoscaler",
+        ("answering", "autoscaler"),
+        {
+            "rule": Claim(
+                "proportional", "any", "how far it grows: `proportional` (current × utilisation / target) or `any`"
+            ),
+            "unmeasured": Claim(
+                "hold", "any", "what it does without a measurement (None, NaN, below 0): `hold`, or `any` (never asked)"
+            ),
+        },
+    ),
 }
 
 

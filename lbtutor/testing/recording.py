@@ -10,6 +10,7 @@ them a counterexample becomes a test that needs nothing of ours.
 
 from __future__ import annotations
 
+import json
 import keyword
 import re
 from collections.abc import Mapping, Sequence
@@ -100,7 +101,7 @@ class Recorder:
         return name
 
     def observe(self, handle: int, event: FinishedView) -> None:
-        given = ", ".join(f"{field}={value!r}" for field, value in event._asdict().items())
+        given = ", ".join(f"{field}={_text(value)}" for field, value in event._asdict().items())
         self._ask(f"{self._called(handle)}observe(Event({given}))", lambda: self._room.observe(handle, event))
 
     # --- writing
@@ -131,7 +132,7 @@ class Recorder:
                     f"{self._word(view)} = Backend({_fields(view, BackendView(view.uid, view.name), view.name)})"
                 )
             elif was != view:
-                lines += [f"{self._word(view)}.{name} = {value!r}" for name, value in _changed(view, was).items()]
+                lines += [f"{self._word(view)}.{name} = {_text(value)}" for name, value in _changed(view, was).items()]
             self._views[view.uid] = view
         return lines
 
@@ -160,12 +161,12 @@ def _changed(view: BackendView, was: BackendView) -> dict[str, Any]:
 
 
 def _fields(view: BackendView, dull: BackendView, name: str) -> str:
-    return ", ".join([repr(name), *(f"{key}={value!r}" for key, value in _changed(view, dull).items())])
+    return ", ".join([_text(name), *(f"{key}={_text(value)}" for key, value in _changed(view, dull).items())])
 
 
 def _request(request: RequestView) -> str:
     fields = _changed_request(request)
-    return f"Request({', '.join(f'{name}={value!r}' for name, value in fields.items())})"
+    return f"Request({', '.join(f'{name}={_text(value)}' for name, value in fields.items())})"
 
 
 def _changed_request(request: RequestView) -> dict[str, Any]:
@@ -179,9 +180,9 @@ def _text(value: Plain) -> str:
     if type(value) is Rng:
         return f"Random({value.seed})"
     if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{key!r}: {_text(part)}" for key, part in value.items()) + "}"
+        return "{" + ", ".join(f"{_text(key)}: {_text(part)}" for key, part in value.items()) + "}"
     if isinstance(value, list):
         return f"[{', '.join(map(_text, value))}]"
     if isinstance(value, tuple):
         return f"({', '.join(map(_text, value))}{',' if len(value) == 1 else ''})"
-    return repr(value)
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, str) else repr(value)

@@ -18,9 +18,9 @@ class Counterexample(Struct, frozen=True):
     """The shortest program found that breaks a law, and how: `story` tells it in sentences, the last is the break.
 
     `op` is the operation at which it breaks, `line` the line of the file under test that raised (0 if none did).
-    `repeats` says how often it broke when it was played again ("20 of 20"). `moments` are those up to the break, `calls`
-    what the code was asked (empty where that is too much to read, or not the whole of it), `fault` what went wrong in
-    it, if something did.
+    `repeats` says how often it broke when it was played again ("20 of 20"). `moments` are those up to the break,
+    `calls` what the code was asked (empty where that is too much to read, or not the whole of it), `fault` what went
+    wrong in it, if something did.
     """
 
     program: Program

@@ -6,10 +6,12 @@ come after these. A law that is broken is reported at once, with its story, and 
 
 from __future__ import annotations
 
+import time
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
+from math import inf
 from typing import Any
 
 from msgspec import Struct
@@ -22,24 +24,33 @@ from lbtutor.testing.program import Broken, Program, Run
 from lbtutor.testing.recording import Recorder
 from lbtutor.testing.reduce import reduce
 from lbtutor.testing.report import Counterexample, LawReport
-from lbtutor.testing.sandbox.faults import Fault, Raised
+from lbtutor.testing.sandbox.faults import Fault, Raised, TooSlow
 from lbtutor.testing.sandbox.room import Room
 
 
 class Profile(Struct, frozen=True):
-    """How hard to look: how many ordinary programs, and how many of its own a law has that wants such."""
+    """How hard to look: how many ordinary programs, how many of its own a law has that wants such, and for how many
+    seconds at most. Code that is right but slow gets as many examples as that allows, `ENOUGH` at least. What breaks a
+    law is made short with `shorten`; for who wants the verdict alone, that is most of the work.
+    """
 
     name: str
     programs: int
     own: int
+    seconds: float
     statistical: int = 1
+    shorten: bool = True
 
 
 PROFILES = {
-    "quick": Profile("quick", programs=100, own=30),
-    "grade": Profile("grade", programs=300, own=80),
-    "thorough": Profile("thorough", programs=3000, own=600, statistical=3),
+    "brief": Profile("brief", programs=40, own=10, seconds=30),
+    "quick": Profile("quick", programs=100, own=30, seconds=6),
+    "grade": Profile("grade", programs=300, own=80, seconds=30),
+    "thorough": Profile("thorough", programs=3000, own=600, seconds=300, statistical=3),
 }
+
+ENOUGH = 3
+"""Examples of each kind that are played however long they take."""
 
 FEW = 24
 """So many answers of a crowd are told one by one."""
@@ -76,6 +87,8 @@ class Search:
         self._told = told
         self._progress = progress
         self._tallies: dict[str, Tally] = {}
+        self._until = inf
+        self._hung = False
 
     def reports(self) -> tuple[LawReport, ...]:
         """Try every law; the reports in the laws' own order."""
@@ -83,9 +96,10 @@ class Search:
         applying = [law for law in laws if law.applies(self._target.claims) and not self._lacking(law)]
         self._tallies = {law.name: Tally(law) for law in applying}
         ordinary = [law for law in applying if law.source is None and law.cases is None]
+        self._until = time.monotonic() + self._profile.seconds
         self._try_together(ordinary)
         for law in applying:
-            if law not in ordinary:
+            if law not in ordinary and not self._hung:
                 self._try_alone(law)
         return tuple(self._report(law) for law in laws)
 
@@ -104,16 +118,22 @@ class Search:
             program = self._family.grammar(dice, self._target.component)
             run = self._play(program)
             standing = [law for law in standing if not self._judge(law, program, run)]
-            if not standing:
+            if not standing or self._is_over(number + 1):
                 break
         for law in standing:
             self._told(self._report(law))
 
     def _try_alone(self, law: Law) -> None:
-        for program in self._programs(law):
+        for number, program in enumerate(self._programs(law), 1):
             if self._judge(law, program, self._play(program)):
                 return
+            if self._is_over(number) and law.cases is None:
+                break
         self._told(self._report(law))
+
+    def _is_over(self, played: int) -> bool:
+        """Is the time up, and was enough seen? Code that hung once is not waited for again."""
+        return self._hung or (played >= ENOUGH and time.monotonic() > self._until)
 
     def _programs(self, law: Law) -> Iterator[Program]:
         if law.cases is not None:
@@ -126,6 +146,7 @@ class Search:
 
     def _judge(self, law: Law, program: Program, run: Run[Any]) -> bool:
         """Is the law broken? Then its counterexample is on record."""
+        self._hung = self._hung or isinstance(run.fault, TooSlow)
         tally = self._tallies[law.name]
         broken = self._broken(law, program, run)
         tally.examples += 1
@@ -133,7 +154,8 @@ class Search:
         run.situations = Counter()
         if broken is None or (law.statistical and not self._comes_again(law, program)):
             return False
-        tally.found = self._explain(law, program, broken)
+        hangs = isinstance(run.fault, TooSlow)
+        tally.found = self._told_of(law, run, broken, None) if hangs else self._explain(law, program, broken)
         self._told(self._report(law))
         return True
 
@@ -188,9 +210,17 @@ class Search:
             broken = [trial[1] for trial in trials if trial is not None]
             return _op_of(broken[0], candidate) if len(broken) == len(trials) else None
 
-        short = program if law.statistical else reduce(program, _op_of(first, program), breaks_at, self._family.simpler)
+        short = program
+        if self._profile.shorten and not law.statistical:
+            short = reduce(program, _op_of(first, program), breaks_at, self._family.simpler)
         found = self._watched(law, short)
         return found if found is not None else self._told_of(law, self._play(program), first, None)
+
+    def explain(self, law: Law, program: Program) -> Counterexample | None:
+        """The shortest story found of how that program breaks the law; None if it does not."""
+        self._tallies.setdefault(law.name, Tally(law))
+        found = self._breaks(law, program)
+        return None if found is None else self._explain(law, program, found[1])
 
     def again(self, law: Law, program: Program, times: int = 1) -> Counterexample | None:
         """Does that program break the law here? Played up to so many times, for code with chance of its own."""
@@ -260,8 +290,9 @@ class Search:
         if law.elsewhere and self._elsewhere is None:
             return LawReport(law.name, law.says, "not checked", 0, {}, "it takes a second process")
         missing = [situation for situation in law.meets if not tally.situations[situation]]
-        if missing or not tally.examples:
+        if missing or not tally.examples or self._hung:
             why = f"it never came to this: {', '.join(missing)}" if missing else "no program was played"
+            why = "the code hung, and was asked no more" if self._hung else why
             return LawReport(law.name, law.says, "unknown", tally.examples, situations, why)
         return LawReport(law.name, law.says, "passed", tally.examples, situations)
 

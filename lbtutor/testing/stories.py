@@ -26,7 +26,7 @@ from lbtutor.testing.sandbox.inside import InProcess
 from lbtutor.testing.sandbox.room import Plain
 from lbtutor.testing.zoo import Specimen, specimens
 
-KINDS = {"serve": 5.0, "pick": 2.0, "start": 1.0, "finish": 3.0, "health": 2.0}
+KINDS = {"serve": 5.0, "pick": 2.0, "start": 1.0, "finish": 3.0, "health": 3.0}
 """What happens in a story, by its odds. Nobody joins or leaves: whose count is right then is a matter of taste."""
 
 NAMES = ("a", "b", "c", "d")
@@ -34,10 +34,20 @@ _EVENTS = {("health", True): "up", ("health", False): "down"}
 
 
 class Story(Struct, frozen=True):
-    """One story: the rows that a law is asked about, and the same in sentences for whoever reads it."""
+    """One story: the rows that a law is asked about; the same in sentences, one a row, and what is there at first."""
 
-    rows: list[dict[str, Plain]]
-    told: tuple[str, ...]
+    rows: list[Plain]
+    picture: tuple[str, ...]
+    sentences: tuple[str, ...]
+
+    def upto(self, row: int) -> Story:
+        """The same story, ending with that row (the first is 1)."""
+        return Story(self.rows[:row], self.picture, self.sentences[:row])
+
+    @property
+    def told(self) -> tuple[str, ...]:
+        """It in lines, with a mark at its last row."""
+        return (*self.picture, *self.sentences[:-1], f"{self.sentences[-1]}   X")
 
 
 class Told(Struct, frozen=True):
@@ -47,7 +57,7 @@ class Told(Struct, frozen=True):
     stories: tuple[Story, ...]
 
 
-def stories(component: str, seed: int, count: int = 24) -> list[Told]:
+def stories(component: str, seed: int, count: int = 60) -> list[Told]:
     """What each specimen of a component did in the same `count` histories, the specimens in an order by chance."""
     programs = _programs(Dice(seed), count)
     told = [Told(specimen, tuple(_stories(specimen, programs))) for specimen in specimens(component)]
@@ -85,7 +95,9 @@ def _stories(specimen: Specimen, programs: Sequence[Program]) -> list[Story]:
         target = recognised(room.describe(), specimen.name, specimen.component)
         played = (_played(room, target, program) for program in programs)
         return [
-            Story([_row(moment) for moment in moments], tuple(_sentences(made.picture(program.setting, moments, 0), moments)))
+            Story(
+                [_row(moment) for moment in moments], tuple(made.picture(program.setting, moments, 0)), _told(moments)
+            )
             for program, moments in zip(programs, played, strict=True)
             if moments
         ]
@@ -116,7 +128,6 @@ def _row(moment: Any) -> dict[str, Plain]:
     return row | {"what": what, "server": moment.name}
 
 
-def _sentences(picture: list[str], moments: list[Any]) -> list[str]:
-    answered = (f" -> {moment.answer}" if moment.asked else "" for moment in moments)
-    numbered = zip(range(1, len(moments) + 1), moments, answered, strict=True)
-    return [*picture, *(f"{number:2}  {moment.says}{answer}" for number, moment, answer in numbered)]
+def _told(moments: list[Any]) -> tuple[str, ...]:
+    answered = [f" -> {moment.answer}" if moment.asked else "" for moment in moments]
+    return tuple(f"{number:2}  {moment.says}{answered[number - 1]}" for number, moment in enumerate(moments, 1))

@@ -19,7 +19,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import msgspec
 from msgspec import Struct
@@ -40,7 +40,8 @@ _LONGEST_HEADER_BYTES = 1 << 20
 class Header(Struct, frozen=True, tag_field="journal", tag="lbtutor"):
     """The first line. `shell` is where it ran (live, sim); `lasts` is in scenario seconds, 0 when unknown.
 
-    `version` is the lbtutor that wrote it; `pools` names the algorithm of each pool, in configuration order.
+    `version` is the lbtutor that wrote it; `pools` names the algorithm of each pool, in configuration order. `case` is
+    what it takes to play a counterexample again (`lbtutor.testing.cases`), None in the journal of a run.
     """
 
     format: int = FORMAT
@@ -51,6 +52,7 @@ class Header(Struct, frozen=True, tag_field="journal", tag="lbtutor"):
     version: str = __version__
     lasts: float = 0.0
     pools: dict[str, str] = {}
+    case: dict[str, Any] | None = None
 
     @classmethod
     def of(cls, plan: Plan, *, scenario: str, shell: str, algorithms: Mapping[str, object] | None = None) -> Header:

@@ -21,6 +21,7 @@ from lbtutor.core.events import (
     Answered,
     Arrived,
     BackedOff,
+    BalancerChanged,
     Calmed,
     ContractBroken,
     Disabled,
@@ -30,11 +31,13 @@ from lbtutor.core.events import (
     Enabled,
     Ended,
     Event,
+    Exchanged,
     FaultKind,
     Finished,
     HandshakeFailed,
     HealthChanged,
     Joined,
+    Judged,
     Left,
     Missed,
     OriginChanged,
@@ -46,11 +49,15 @@ from lbtutor.core.events import (
     Readmitted,
     Refused,
     Rejected,
+    Relisted,
     Reloaded,
+    Remarked,
+    Resolved,
     Routed,
     SessionLost,
     SessionStarted,
     Shifted,
+    Stranded,
     WeightChanged,
 )
 from lbtutor.trace.reasons import excluded_clause, only_reason, reason, retry_reason
@@ -134,7 +141,8 @@ class Narrator:
         match event:
             case Arrived():
                 asked = f"{event.method} {event.host or event.sni}{event.path}"
-                return Told("<", event.request, f"{asked} from {event.client}", " arrives: ")
+                at = f" at {event.balancer}" if event.balancer else ""
+                return Told("<", event.request, f"{asked} from {event.client}", f" arrives{at}: ")
             case Routed():
                 return Told(
                     ">", event.request, f"route {event.route} → pool {self._pool(event)}: {event.because}", " takes "
@@ -218,8 +226,28 @@ class Narrator:
                     None,
                     f"{self._name(event)} does not know session {event.session} of {event.client}: it is lost",
                 )
+            case Exchanged():
+                heard = f"answers {event.status} to {event.client} in {duration(event.took)}"
+                return Told("=", None, f"{self._name(event)} {heard}, on a connection that the balancer does not read")
+            case Resolved():
+                lasts = duration(event.until - event.at)
+                return Told("=", None, f"DNS tells {event.client} of {event.balancer}, and it keeps that for {lasts}")
+            case Relisted():
+                word = "gives out" if event.listed else "no longer gives out"
+                return Told("=", None, f"DNS {word} the address of {event.balancer}: {event.because}")
+            case BalancerChanged(change="died"):
+                return Told("=", None, f"balancer {event.balancer} dies, and all that is under way through it is lost")
+            case BalancerChanged():
+                return Told("=", None, f"balancer {event.balancer} is back, and has forgotten all that it knew")
+            case Stranded():
+                return Told("=", None, f"{event.client} goes to balancer {event.balancer}, which is dead")
             case HandshakeFailed():
                 return Told("=", None, f"no TLS with {event.client} at {event.listener}: {event.because}")
+            case Remarked():
+                return Told("=", None, event.says)
+            case Judged():
+                because = f", because {event.because}" if event.because else ""
+                return Told("=", None, f"a law is broken: expected {event.expected}, got {event.got}{because}")
             case Missed():
                 were = "was" if event.count == 1 else "were"
                 return Told("=", None, f"{counted(event.count, 'event')} {were} missed here: the reader fell behind")
@@ -262,7 +290,7 @@ class Narrator:
 
 
 _Membership = Ejected | Readmitted | Joined | Left | Draining | Drained | Disabled | Enabled | WeightChanged
-_OfMachine = OriginChanged | SessionStarted | SessionLost
+_OfMachine = OriginChanged | SessionStarted | SessionLost | Exchanged
 _OfBackend = Picked | Finished | ProbeSent | Probed | HealthChanged | _OfMachine | _Membership
 _OfPool = Routed | Queued | Panicked | Calmed | _OfBackend
 

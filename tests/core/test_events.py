@@ -27,6 +27,8 @@ def of_kind(kind: type) -> st.SearchStrategy[Event]:
     for spec in msgspec.structs.fields(kind):
         if spec.type in with_texts:
             fields[spec.name] = with_texts[spec.type]
+        elif spec.type == dict[str, float]:
+            fields[spec.name] = st.dictionaries(texts, numbers, max_size=4)
         elif spec.type == tuple[Candidate, ...]:
             fields[spec.name] = st.lists(candidates, max_size=4).map(tuple)
         else:

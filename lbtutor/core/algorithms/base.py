@@ -25,6 +25,11 @@ class Algorithm(Protocol):
         ...
 
 
+class Breach(Exception):
+    """Raised by an algorithm that speaks for another one, when that breaks its contract; its text says how, in words
+    that are told as they are ("its pick took longer than 0.05 s")."""
+
+
 class Part(tuple["Backend", ...]):
     """The offered tuple while some of the available are full: those who have room, and in `whole` all of them.
 
@@ -43,6 +48,12 @@ class Part(tuple["Backend", ...]):
 def whole_of(backends: tuple[Backend, ...]) -> tuple[Backend, ...]:
     """The tuple to build a table for."""
     return backends.whole if type(backends) is Part else backends
+
+
+def name_of(algorithm: object) -> str:
+    """What an algorithm is called: its class, or the one that it speaks for and names in `called`."""
+    called = getattr(algorithm, "called", None)
+    return called if isinstance(called, str) else type(algorithm).__name__
 
 
 class Comparison(Struct, frozen=True):

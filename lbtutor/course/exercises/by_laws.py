@@ -9,7 +9,7 @@ from lbtutor.course.exercises.judging import Depth, Finding, Judgement
 from lbtutor.course.exercises.manifest import Exercise
 from lbtutor.testing.check import check
 from lbtutor.testing.report import LawReport, Report
-from lbtutor.testing.sandbox import NotGradable, Submission
+from lbtutor.testing.sandbox import Fault, NotGradable, Submission
 
 
 def judge(exercise: Exercise, file: Submission, depth: Depth) -> Judgement:
@@ -25,13 +25,20 @@ def judge(exercise: Exercise, file: Submission, depth: Depth) -> Judgement:
             file, exercise.component, cls=exercise.cls, claims=exercise.claims, profile=depth.profile, seed=depth.seed,
             limits=depth.limits, told=tell,
         )  # fmt: skip
-    except (NotGradable, ConfigError) as reason:
-        return Judgement(
-            exercise.id, "not gradable", expected=f"a class {exercise.cls} that can be run", got=str(reason),
-            cause=str(reason), next=f"Mend that in {exercise.gives}, and check again.",
-        )  # fmt: skip
+    except (Fault, ConfigError) as reason:  # as it stands, or as soon as it is run
+        return _not_gradable(exercise, reason)
     laws = [law for law in report.laws if law.name not in hidden]
     return _judgement(exercise, report, laws, len(hidden))
+
+
+def _not_gradable(exercise: Exercise, reason: BaseException) -> Judgement:
+    got = reason.reason if isinstance(reason, NotGradable) else str(reason)
+    line = getattr(reason, "line", 0)
+    action = f"Mend line {line} of {exercise.gives}" if line else f"Mend that in {exercise.gives}"
+    return Judgement(
+        exercise.id, "not gradable", expected=f"a class {exercise.cls} that can be run", got=got, cause=got,
+        next=f"{action}, and check again.", line=line,
+    )  # fmt: skip
 
 
 def _judgement(exercise: Exercise, report: Report, laws: list[LawReport], hidden: int) -> Judgement:
@@ -72,4 +79,4 @@ def _finding(exercise: Exercise, law: LawReport) -> Finding:
     told = found.story if found is not None else ((law.why,) if law.why else ())
     line = found.line if found is not None else 0
     after = _next(exercise, law) if law.verdict == "failed" else ""
-    return Finding(law.name, law.says, law.verdict, told, line, found, next=after)
+    return Finding(law.name, law.says, law.verdict, told, line, found, next=after, examples=law.examples)

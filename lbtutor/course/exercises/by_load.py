@@ -30,6 +30,8 @@ from lbtutor.labs.timeline import TimelineEntry
 from lbtutor.testing.sandbox import Submission
 
 SEEDS = (1, 2, 3)
+WITHIN = "within the budget"
+"""The finding about what a load costs; the others are those of `Bound`."""
 
 
 class Load(Struct, frozen=True, forbid_unknown_fields=True):
@@ -50,8 +52,8 @@ class Bound(Struct, frozen=True):
 
     @property
     def says(self) -> str:
-        side = "above" if self.above else "below"
-        return f"under {_title(self.algorithm)}, {_MEASURES[self.measure]} {side} {_shown(self.limit, self.measure)}"
+        side = "over" if self.above else "less than"
+        return f"with {_title(self.algorithm)}, {_MEASURES[self.measure]} {side} {_shown(self.limit, self.measure)}"
 
     def holds(self, value: float) -> bool:
         return value > self.limit if self.above else value < self.limit
@@ -96,25 +98,30 @@ def staged(exercise: Exercise, file: Submission) -> Scenario:
 
 def _findings(exercise: Exercise, scenario: Scenario) -> Iterator[Finding]:
     """First what it costs: a load beyond the budget is not run."""
-    spent = list(_spent(exercise, scenario))
-    over = [line for line, value, most in spent if value > most]
-    told = tuple(f"{line}: {value:g} of at most {most:g}" for line, value, most in spent)
-    kinds = [entry.kind for entry in scenario.timeline if entry.kind not in exercise.settings.get("acts", ())]
-    if not scenario.traffic or over or kinds:
-        why = "there is no [[traffic]]" if not scenario.traffic else ""
-        why = why or (f"too many {over[0]}" if over else f"`{kinds[0]}` is not among what may happen here")
-        yield Finding("within the budget", f"the load keeps to its budget: {why}", "failed", told)
-        return
-    yield Finding("within the budget", "the load keeps to its budget", "passed", told)
-    for bound in _bounds(exercise.settings):
-        yield _held(bound, scenario)
+    amiss = list(_beyond(exercise, scenario))
+    yield Finding(WITHIN, "the load keeps to its budget", "failed" if amiss else "passed", tuple(amiss))
+    if not amiss:
+        for bound in _bounds(exercise.settings):
+            yield _held(bound, scenario)
+
+
+def _beyond(exercise: Exercise, scenario: Scenario) -> Iterator[str]:
+    """What there is too much of, or what may not be at all."""
+    if not scenario.traffic:
+        yield "there is no [[traffic]]"
+    for entry in scenario.timeline:
+        if entry.kind not in exercise.settings.get("acts", ()):
+            yield f"`{entry.kind}` is not among what may happen here"
+    for what, value, most in _spent(exercise, scenario):
+        if not value <= most:
+            yield f"{what}: {value:g}, and there may be {most:g}"
 
 
 def _bounds(settings: Mapping[str, Any]) -> tuple[Bound, Bound]:
     measure = settings.get("measure", "p99")
     return (
-        Bound("it breaks", settings["breaks"], measure, True, settings["above"]),
-        Bound("it bears", settings["bears"], measure, False, settings["below"]),
+        Bound("it breaks", settings["breaks"], measure, above=True, limit=settings["above"]),
+        Bound("it bears", settings["bears"], measure, above=False, limit=settings["below"]),
     )
 
 
@@ -163,14 +170,14 @@ def _measured(report: Report, measure: str) -> float:
     if measure == "p99":
         return float(summary["latency"]["p99"] or 0.0)
     requests = summary["requests"]
-    return float(requests["failed"] + requests["rejected"]) / max(1, requests["total"])
+    return float((requests["failed"] + requests["rejected"]) / max(1, requests["total"]))
 
 
 def _explained(exercise: Exercise, amiss: Finding) -> tuple[str, str, str, str]:
     """Expected, got, cause, next."""
     got = "; ".join(amiss.told)
-    if amiss.name == "within the budget":
-        return "a load within the budget", got, amiss.says, f"Take something away in {exercise.gives}."
+    if amiss.name == WITHIN:
+        return "a load within the budget", got, f"{amiss.told[0]}.", f"Put that right in {exercise.gives}."
     settings = exercise.settings
     broken, borne = _title(settings["breaks"]), _title(settings["bears"])
     causes = {

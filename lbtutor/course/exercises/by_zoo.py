@@ -64,7 +64,7 @@ def judge(exercise: Exercise, file: Submission, depth: Depth) -> Judgement:
         return Judgement(
             exercise.id, "fail" if reason.line else "not gradable", expected="True or False for every story",
             got=str(reason), cause=f"A law answers for every story, whatever happens in it: {reason}.",
-            next=f"Mend that in {line}{exercise.gives}, and check again.", seed=seed,
+            next=f"Mend that in {line}{exercise.gives}, and check again.", seed=seed, line=reason.line,
         )  # fmt: skip
     findings = tuple(_finding(charge) for charge in charges)
     judged = _verdict(exercise, charges, findings, seed, time.perf_counter() - began)
@@ -76,29 +76,34 @@ def judge(exercise: Exercise, file: Submission, depth: Depth) -> Judgement:
 def _charges(exercise: Exercise, file: Submission, seed: int, depth: Depth) -> list[Charge]:
     function = exercise.settings.get("function", NAME)
     known = _shown(exercise.id, seed)
-    with _opened(file, depth) as room:
-        if function not in room.describe().functions:
-            raise NoLaw(f"the file has no function {function}")
-        asking = _asking(room, function)
-        return [Charge(told, next((one for one in told.stories if not asking(one)), None), shows) for told, shows in known]
-
-
-def _opened(file: Submission, depth: Depth) -> Confined:
     try:
-        room = Confined(file, limits=depth.limits)
-    except NotGradable as reason:
-        raise NoLaw(str(reason)) from None
-    return room
+        with Confined(file, limits=depth.limits) as room:
+            written = room.describe().functions.get(function)
+            if written is None:
+                raise NoLaw(f"the file has no function {function}")
+            asking = _asking(room, function, written.line)
+            return [Charge(told, _first_refused(asking, told.stories), shows) for told, shows in known]
+    except Fault as fault:
+        raise NoLaw(f"it {fault}" if not isinstance(fault, NotGradable) else str(fault)) from None
 
 
-def _asking(room: Room, function: str) -> Callable[[Story], bool]:
+def _first_refused(asking: Callable[[Story], bool], stories: Sequence[Story]) -> Story | None:
+    """The first story that the law refuses, up to the row with which it does."""
+    for story in stories:
+        if not asking(story):
+            parts = (story.upto(row) for row in range(1, len(story.rows) + 1))
+            return next((part for part in parts if not asking(part)), story)
+    return None
+
+
+def _asking(room: Room, function: str, line: int = 0) -> Callable[[Story], bool]:
     def ask(story: Story) -> bool:
         try:
             kept = room.call(FILE, function, story.rows)
         except Fault as fault:
-            raise NoLaw(f"it {fault}", fault.line if isinstance(fault, Raised) else 0) from None
+            raise NoLaw(f"it {fault}", (isinstance(fault, Raised) and fault.line) or line) from None
         if not isinstance(kept, bool):
-            raise NoLaw(f"{function} answered {kept!r}, not True or False", 1)
+            raise NoLaw(f"{function} answered {kept!r}, not True or False", line)
         return kept
 
     return ask
@@ -110,11 +115,14 @@ def _shown(exercise_id: str, seed: int) -> tuple[tuple[Told, Story | None], ...]
     exercise = exercise_of(exercise_id)
     with InProcess(read_submission(exercise.solution)) as room:
         asking = _asking(room, exercise.settings.get("function", NAME))
-        tried = [
-            (told, next((one for one in told.stories if not asking(one)), None))
-            for told in stories(exercise.component, seed)
-        ]
+        tried = [(told, _shortest(asking, told.stories)) for told in stories(exercise.component, seed)]
     return tuple((told, shows) for told, shows in tried if shows is not None or not told.specimen.fault)
+
+
+def _shortest(asking: Callable[[Story], bool], told: Sequence[Story]) -> Story | None:
+    """Of all stories that the law refuses, the one in which it does so first."""
+    refused = (_first_refused(asking, [story]) for story in told)
+    return min((story for story in refused if story is not None), key=lambda story: len(story.rows), default=None)
 
 
 def _verdict(

@@ -23,7 +23,7 @@ from lbtutor.core.errors import LbtutorError
 from lbtutor.course.exercises.judging import Depth, Finding, Judgement, judge, prepare
 from lbtutor.course.exercises.manifest import Exercise
 from lbtutor.labs.processes import uninterrupted
-from lbtutor.testing.sandbox import Submission
+from lbtutor.testing.sandbox import NotGradable, Submission
 
 _ANEW = get_context("spawn")
 """A process that begins anew: a fork would copy whatever threads and locks its parent happens to have."""
@@ -119,11 +119,11 @@ def fault(exercise: Exercise, cause: str) -> Judgement:
     )  # fmt: skip
 
 
-def unreadable(exercise: Exercise, reason: Exception) -> Judgement:
+def unreadable(exercise: Exercise, why: NotGradable) -> Judgement:
     """What is said of something that is no file of the learner's."""
     return Judgement(
-        exercise.id, "not gradable", expected=f"your file {exercise.gives}", got=str(reason),
-        cause=f"{exercise.gives} cannot be read: {reason}", next=f"Make {exercise.gives} an ordinary file again.",
+        exercise.id, "not gradable", expected=f"your file {exercise.gives}", got=why.reason, cause=why.reason,
+        next=f"Make {exercise.gives} an ordinary file again.",
     )  # fmt: skip
 
 

@@ -32,6 +32,8 @@ class Finding(Struct, frozen=True):
     weight: float = 1.0
     next: str = ""
     """One action that helps, where this failed."""
+    examples: int = 0
+    """How often it was tried, where that is what a verdict rests on."""
 
 
 class Judgement(Struct, frozen=True):
@@ -48,6 +50,8 @@ class Judgement(Struct, frozen=True):
     got: str = ""
     cause: str = ""
     next: str = ""
+    line: int = 0
+    """The line of the learner's file that keeps it from being judged at all."""
     hidden: int = 0
     seed: int = 0
     seconds: float = 0.0

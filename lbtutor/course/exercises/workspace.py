@@ -14,7 +14,6 @@ from textwrap import wrap
 from lbtutor.core.errors import ConfigError, EnvironmentFault, hint
 from lbtutor.course.exercises.manifest import Exercise
 from lbtutor.testing.sandbox import Submission, read_submission
-from lbtutor.testing.sandbox.faults import NotGradable
 
 DEFAULT = "lbtutor-exercises"
 """The folder below the current one, for somebody who has none yet."""
@@ -39,12 +38,16 @@ class Workspace:
         """Whether there is such a file."""
         return self.path(exercise).is_file()
 
-    def read(self, exercise: Exercise) -> Submission:
-        """The learner's file, to be judged. Raises `ConfigError` when there is none, `NotGradable` for what is no file."""
+    def begun(self, exercise: Exercise) -> Path:
+        """Where the learner's file is. Raises `ConfigError` when there is none, and says how to begin."""
         path = self.path(exercise)
         if not os.path.lexists(path):
             raise ConfigError(f"{shown(path)} is not there; `lbtutor exercise start {exercise.id}` puts it there")
-        return read_submission(path)
+        return path
+
+    def read(self, exercise: Exercise) -> Submission:
+        """The learner's file, to be judged. Raises `ConfigError` when there is none, `NotGradable` if it is no file."""
+        return read_submission(self.begun(exercise))
 
     def start(self, exercise: Exercise) -> bool:
         """Put the file there; False when it already is, and then it stays as it is. Raises `EnvironmentFault`."""
@@ -62,14 +65,23 @@ class Workspace:
         return True
 
     def reset(self, exercise: Exercise) -> Path | None:
-        """Put the file back to its start; what was there is now at the path that is returned (None: nothing was)."""
+        """Put the file back to its start; what was there is now at the path that is returned.
+
+        None if nothing of the learner's was there. Raises `EnvironmentFault`.
+        """
         path = self.path(exercise)
         try:
+            if self._is_as_given(exercise):
+                return None
             kept = _set_aside(path) if os.path.lexists(path) else None
         except OSError as error:
             raise EnvironmentFault(f"{shown(path)} cannot be reset: {error.strerror}") from error
         self.start(exercise)
         return kept
+
+    def _is_as_given(self, exercise: Exercise) -> bool:
+        path = self.path(exercise)
+        return path.is_file() and not path.is_symlink() and path.read_bytes() == given(exercise).encode()
 
 
 def given(exercise: Exercise) -> str:

@@ -65,8 +65,8 @@ def a_large_load_is_even(run: Run[Choice]) -> None:
 
 
 def _all_different() -> Iterator[Program]:
-    starts = [("start", k) for k in range(6) for _ in range(k)]
-    yield Program({"servers": servers(6), "seed": 1}, (*starts, ("crowd", 200)))
+    starts = [("start", k) for k in range(4) for _ in range(k)]
+    yield Program({"servers": servers(4), "seed": 1}, (*starts, ("crowd", 200)))
 
 
 @law(

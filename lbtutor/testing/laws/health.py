@@ -9,7 +9,9 @@ from lbtutor.testing.program import SILENT, Broken, Run
 from lbtutor.testing.worlds.health import Belief, every_row
 
 
-@law("health", hint="What does your method return when nothing changes, and what does it do with the very first result?")
+@law(
+    "health", hint="What does your method return when nothing changes, and what does it do with the very first result?"
+)
 def it_never_fails(run: Run[Belief]) -> None:
     """After every probe the machine says up or down, and no call raises."""
     if run.fault is not None:
@@ -69,4 +71,4 @@ def _must(moment: Belief, state: str, needed: int) -> None:
     streak = len(moment.heard) - len(moment.heard.rstrip(last))
     results = f"{streak} {'pass' if last == '+' else 'failure'}{'' if streak == 1 else 'es' if last == '+' else 's'}"
     was = f"it was {moment.before}" if moment.before else "it is new"
-    raise Broken(moment, state, str(moment.answer), f"{was}, there are {results} in a row, and it takes {needed}")
+    raise Broken(moment, state, str(moment.answer), f"{was}, that makes {results} in a row, and it takes {needed}")

@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
-from lbtutor.testing.draw import Draw
 from lbtutor.testing.law import law
 from lbtutor.testing.laws.universal import must_have_answered
 from lbtutor.testing.program import Broken, Op, Program, Run
@@ -27,17 +26,17 @@ A_QUARTER = 0.4
 MEASURED: tuple[Op, ...] = (("answer", 0, 10), ("answer", 1, 10))
 
 
-def _two_speeds(draw: Draw) -> Program:
-    scale, fast, slow = draw.one(SCALES), *draw.one((("a", "b"), ("b", "a")))
-    speeds = {fast: 10 * scale, slow: 100 * scale}
-    return Program({"servers": servers(2)}, (("closed", 230, 5 * scale, speeds),))
+def _two_speeds() -> Iterator[Program]:
+    for scale in SCALES:
+        for fast, slow in (("b", "a"), ("a", "b")):
+            speeds = {fast: 10 * scale, slow: 100 * scale}
+            yield Program({"servers": servers(2)}, (("closed", 230, 5 * scale, speeds),))
 
 
 @law(
     "least_response_time",
     "peak_ewma",
-    source=_two_speeds,
-    times=6,
+    cases=_two_speeds,
     needs=("finish",),
     statistical=True,
     hint="Print what your code thinks of each server after every answer. In which unit is it, and is it rounded?",

@@ -56,6 +56,7 @@ def _some(kind: str, draw: Draw) -> list[Op]:
 @law(
     "least_connections",
     source=_busy,
+    times=10,
     meets=("counts that differ",),
     hint="Count by hand what each server has open at that moment, and compare these as numbers.",
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lbtutor.testing.law import law
 from lbtutor.testing.program import Broken, Run
-from lbtutor.testing.worlds.retry import BASE, CAP, UNSAFE, Asking
+from lbtutor.testing.worlds.retry import BASE, CAP, UNSAFE, Asking, outage
 
 AHEAD = 100
 """So many retries may be had in advance, or saved: Finagle's reserve, and the bound of ours."""
@@ -36,7 +36,9 @@ def what_may_have_been_done_is_not_repeated(run: Run[Asking]) -> None:
         if asking.method in UNSAFE and asking.outcome in ("closed", "timeout", "503"):
             run.meet("a request that must not be repeated was sent")
             if asking.answer:
-                raise Broken(asking, "no further try", "another one", f"{asking.method} is not idempotent, and was sent")
+                raise Broken(
+                    asking, "no further try", "another one", f"{asking.method} is not idempotent, and was sent"
+                )
 
 
 @law(
@@ -69,9 +71,13 @@ def what_can_be_mended_is(run: Run[Asking]) -> None:
         if asking.granted > 3 or asking.recent * budget < 8:
             continue
         refused = asking.outcome == "refused"
-        run.meet("a refusal that could be mended" if refused else "an idempotent request that was sent could be repeated")
+        run.meet(
+            "a refusal that could be mended" if refused else "an idempotent request that was sent could be repeated"
+        )
         if not asking.answer:
-            why = f"{asking.attempt} of {most} tries made, {asking.granted} retries for {asking.arrived} requests so far"
+            why = (
+                f"{asking.attempt} of {most} tries made, {asking.granted} retries for {asking.arrived} requests so far"
+            )
             raise Broken(asking, "another try", "none", why)
 
 
@@ -79,6 +85,8 @@ def what_can_be_mended_is(run: Run[Asking]) -> None:
     "retry",
     meets=("everything failed",),
     hint="When everything fails, how much more does each request add to the load, and who counts the retries?",
+    source=outage,
+    times=3,
 )
 def an_outage_is_not_made_worse(run: Run[Asking]) -> None:
     """When everything fails, retries are no more than the share `budget` of the requests, and a few."""

@@ -47,7 +47,7 @@ def everyone_has_a_turn_before_anyone_has_a_second(run: Run[Choice]) -> None:
 
 def _changes(draw: Draw) -> Program:
     """Only choices and changes, so that nothing else can be to blame."""
-    kinds = {"pick": 6.0, "health": 2.0, "remove": 1.0, "add": 1.0, "readd": 0.5, "health_twice": 0.3, "retry": 1.0}
+    kinds = {"pick": 7.0, "health": 1.5, "remove": 2.0, "add": 1.0, "readd": 1.0, "swap": 0.5, "retry": 0.7}
     return Program({"servers": servers(draw.one((3, 2, 4, 5)))}, story(draw, kinds))
 
 

@@ -39,7 +39,7 @@ SPELLINGS: Mapping[str, tuple[str, ...]] = {
 }
 """What else a method is called that answers a question of ours."""
 
-VALUES: Mapping[str, tuple[str, ...]] = ALIASES | {
+VALUES: Mapping[str, tuple[str, ...]] = dict(ALIASES) | {
     "names": ("names", "servers", "backends", "members", "hosts", "nodes", "upstreams", "pool"),
     "fails": (
         "fails", "threshold", "max_fails", "consecutive", "consecutive_errors", "consecutive_failures", "failures",
@@ -63,7 +63,7 @@ VALUES: Mapping[str, tuple[str, ...]] = ALIASES | {
     "sent": ("sent", "was_sent", "bytes_sent"),
     "deadline": ("deadline", "timeout", "drain_timeout", "max_wait", "grace", "grace_period", "within", "seconds"),
     "window": ("window", "slow_start", "duration", "seconds", "slow_start_window", "ramp", "period"),
-    "least": ("least", "min_weight_percent", "min_percent", "minimum", "floor", "min_share", "min_factor", "min_weight"),
+    "least": ("least", "min_weight_percent", "min_percent", "minimum", "floor", "min_share", "min_factor"),
     "full": ("full", "weight", "full_weight", "base_weight", "configured", "w", "target_weight"),
     "since": ("since", "started", "started_at", "start", "joined", "joined_at", "up_since", "recovered_at", "added_at"),
     "age": ("age", "elapsed", "uptime", "dt", "up_for"),
@@ -89,8 +89,8 @@ def method(cls: Class, word: str, wish: str = "") -> str:
 class Asked:
     """One object of the class under test, asked by our words.
 
-    `words` says which values there are for each word, in our order, and `given` what its constructor may know, of which
-    the first `basic` ones are those that everybody's constructor takes.
+    `words` says which values there are for each word, in our order, and `given` what its constructor may know, of
+    which the first `basic` ones are those that everybody's constructor takes.
     """
 
     def __init__(
@@ -168,7 +168,9 @@ def _constructed(cls: Class, ours: Sequence[str], basic: int) -> dict[str, str]:
     for word, parameter in zip(ours[:basic], parameters, strict=False):
         if word not in named and parameter.name not in named.values():
             named[word] = parameter.name
-    missing = [parameter.name for parameter in parameters if parameter.required and parameter.name not in named.values()]
+    missing = [
+        parameter.name for parameter in parameters if parameter.required and parameter.name not in named.values()
+    ]
     if missing:
         raise NotGradable(f"what is {', '.join(missing)} of {cls.name}? there is {', '.join(ours)}", cls.line)
     return named

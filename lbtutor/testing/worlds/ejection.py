@@ -46,8 +46,8 @@ MOMENTARY = 10.0
 
 
 class Record:
-    """What is known of one server. `row` failures in a row count for everybody, `most` for whoever also counts what ended
-    while it was out; `out` is since when it is out, None while it is in."""
+    """What is known of one server. `row` failures in a row count for everybody, `most` for whoever also counts what
+    ended while it was out; `out` is since when it is out, None while it is in."""
 
     __slots__ = ("began", "most", "out", "row", "times")
 
@@ -84,10 +84,10 @@ class Sight(Moment):
     before: frozenset[str] = frozenset()
     out: frozenset[str] = frozenset()
     strange: tuple[str, ...] = ()
-    row: dict[str, int] = {}
-    most: dict[str, float] = {}
-    since: dict[str, float] = {}
-    times: dict[str, int] = {}
+    row: Mapping[str, int] = {}
+    most: Mapping[str, float] = {}
+    since: Mapping[str, float] = {}
+    times: Mapping[str, int] = {}
     brief: bool = True
 
     def room(self, share: float) -> int:
@@ -101,7 +101,7 @@ def recognise(cls: Class) -> str | None:
     return SHAPE if told and seen else None
 
 
-def grammar(draw: Draw, component: str) -> Program:
+def grammar(draw: Draw, component: str) -> Program:  # noqa: ARG001 (there is one component)
     setting = {
         "names": list(NAMES[: draw.one((3, 2, 4, 5, 6))]),
         "fails": draw.one((3, 2, 1, 5)),
@@ -138,6 +138,7 @@ class Model:
         self._forgets = bool(target.claims.get("forgets", True))
         self._records = {name: Record() for name in setting["names"]}
         self._left: list[str] = []
+        self._times: dict[str, int] = {}
         self._joined = len(self._records)
         told = ("name", "ok", "now")
         words = {"finished": told, "failed": ("name", "now"), "succeeded": ("name", "now"), "add": ("name", "now"),
@@ -158,23 +159,23 @@ class Model:
         sight = self._tell(op, "finish", f"a request {'ends well' if ok else 'fails'} on {name}{late}", name)
         self._records[name].count(self._now, ok=ok)
         sight.brief = self._now - self._records[name].began <= MOMENTARY
-        self._told(name, ok)
+        self._told(name, ok=ok)
         self._look(sight)
 
     def _do_worse(self, op: int, k: int) -> None:
         for _ in range(self._fails):
-            self._do_finish(op, k, False)
+            self._do_finish(op, k, ok=False)
 
     def _do_finish_left(self, op: int, k: int) -> None:
         if self._left:
             name = self._left[k % len(self._left)]
             sight = self._tell(op, "finish_left", f"a request fails on {name}, which has left", name)
-            self._told(name, False, odd=True)
+            self._told(name, ok=False, odd=True)
             self._look(sight)
 
     def _do_finish_unknown(self, op: int) -> None:
         sight = self._tell(op, "finish_unknown", "a request fails on a server that nobody knows", "nobody")
-        self._told("nobody", False, odd=True)
+        self._told("nobody", ok=False, odd=True)
         self._look(sight)
 
     def _do_wait(self, op: int, seconds: float) -> None:
@@ -194,6 +195,7 @@ class Model:
     def _join(self, op: int, name: str, how: str, most: float = 0) -> None:
         self._records[name] = Record()
         self._records[name].most = most
+        self._records[name].times = self._times.get(name, 0)  # some do not forget how often it was out
         sight = self._tell(op, "add", f"{name} {how}", name)
         self._code.ask("add", name=name, now=self._now)
         self._look(sight)
@@ -202,7 +204,7 @@ class Model:
         name = list(self._records)[k % len(self._records)]
         rest = [record for other, record in self._records.items() if other != name]
         if self._code.can("remove") and len(rest) > 1 and any(record.out is None for record in rest):
-            del self._records[name]
+            self._times[name] = self._records.pop(name).times
             self._left.append(name)
             sight = self._tell(op, "remove", f"{name} is removed", name)
             self._code.ask("remove", name=name, now=self._now)
@@ -210,7 +212,7 @@ class Model:
 
     # --- what the code is told and says
 
-    def _told(self, name: str, ok: bool, *, odd: bool = False) -> None:
+    def _told(self, name: str, *, ok: bool, odd: bool = False) -> None:
         how = self._code.odd if odd else self._code.ask
         if self._code.can("finished"):
             how("finished", name=name, ok=ok, now=self._now)
@@ -219,7 +221,9 @@ class Model:
 
     def _tell(self, op: int, kind: str, says: str, name: str = "") -> Sight:
         before = frozenset(name for name, record in self._records.items() if record.out is not None)
-        sight = Sight(op, kind, says, SILENT, True, name, self._now, tuple(self._records), before)
+        sight = Sight(
+            op, kind, says, SILENT, name=name, asked=True, now=self._now, members=tuple(self._records), before=before
+        )
         self.moments.append(sight)
         return sight
 
@@ -278,7 +282,7 @@ def _duller(op: Op) -> Iterator[Op]:
             yield ("wait", 1)
 
 
-def picture(setting: Mapping[str, Any], moments: list[Moment], upto: int) -> list[str]:
+def picture(setting: Mapping[str, Any], moments: list[Moment], upto: int) -> list[str]:  # noqa: ARG001 (as others need)
     row = f"{setting['fails']} failures in a row are" if setting["fails"] > 1 else "one failure is"
     return [
         f"servers: {', '.join(setting['names'])}",

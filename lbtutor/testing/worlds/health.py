@@ -61,7 +61,7 @@ def _method(cls: Class) -> str | None:
     return next((name for name in METHODS if name in cls.methods), None)
 
 
-def grammar(draw: Draw, component: str) -> Program:
+def grammar(draw: Draw, component: str) -> Program:  # noqa: ARG001 (there is one component)
     """A few machines of one kind, each with a row of results; most results repeat the one before."""
     setting = {"rise": draw.number(1, 4), "fall": draw.number(1, 4)}
     return Program(setting, tuple(("row", _row(draw)) for _ in range(draw.number(1, 3))))
@@ -80,7 +80,9 @@ def every_row() -> Iterator[Program]:
         rows = product("+-", repeat=min(7, rise + fall + 2))
         yield Program({"rise": rise, "fall": fall}, tuple(("row", "".join(row)) for row in rows))
     for rise, fall in ((3, 2), (2, 3), (5, 1), (1, 5), (7, 4)):
-        turns = tuple(("row", first + "-" * fall + "+" * rise + "-" * fall) for first in ("", "+", "++++++++", "--------"))
+        turns = tuple(
+            ("row", first + "-" * fall + "+" * rise + "-" * fall) for first in ("", "+", "++++++++", "--------")
+        )
         yield Program({"rise": rise, "fall": fall}, turns)
     for first, second in ((True, False), (False, True)):
         for much in (40, 300):
@@ -112,7 +114,9 @@ def _plainer(op: Op) -> Iterator[tuple[Op, ...]]:
 
 def picture(setting: Mapping[str, Any], _moments: list[Moment], _upto: int) -> list[str]:
     rise, fall = setting["rise"], setting["fall"]
-    return [f"a server is up after {_times(rise, 'pass', 'passes')}, and down after {_times(fall, 'failure', 'failures')}"]
+    return [
+        f"a server is up after {_times(rise, 'pass', 'passes')}, and down after {_times(fall, 'failure', 'failures')}"
+    ]
 
 
 def _times(count: int, one: str, many: str) -> str:
@@ -158,10 +162,10 @@ class Machines:
         self._hear(op, [LETTERS[letter] for letter in row])
 
     def _do_long(self, op: int, count: int, ok: bool) -> None:
-        self._hear(op, [ok] * count, f"the last of {count} probes that {'pass' if ok else 'fail'}")
+        self._hear(op, [ok] * count, f"{count} probes {'pass' if ok else 'fail'}")
 
     def _hear(self, op: int, results: list[bool], says: str = "") -> None:
-        """All results at once; a moment for each, but only one for those that have a sentence together."""
+        """All results at once; a moment for each, but only the last of those that share a sentence."""
         method, values = self._fit
         waiting = self._moment(op, results[0], says)
         waiting.answer = SILENT
@@ -171,13 +175,14 @@ class Machines:
         else:
             answers = [self._by_state(method, values, ok) for ok in results]
         self.moments.pop()
+        heard: list[Belief] = []
         for ok, answer in zip(results, answers, strict=True):
             moment = self._moment(op, ok, says)
             moment.answer, moment.state = answer, in_our_words(answer)
             self._last = moment.state
             self._heard = moment.heard
-            if not says or len(self._heard) == len(moment.heard):
-                self.moments.append(moment)
+            heard.append(moment)
+        self.moments += heard[-1:] if says else heard
 
     def _by_state(self, method: str, values: Fit, ok: bool) -> Any:
         answer = self._room.call(self._handle, method, *values({"ok": ok}))
@@ -185,13 +190,13 @@ class Machines:
 
     def _moment(self, op: int, ok: bool, says: str) -> Belief:
         return Belief(
-            op, "probe", says or f"a probe {'passes' if ok else 'fails'}", None, True,
+            op, "probe", says or f"a probe {'passes' if ok else 'fails'}", None, True,  # noqa: FBT003
             self._count, ok, self._heard + ("+" if ok else "-"), self._last,
         )  # fmt: skip
 
 
 def _ask_by(target: Target) -> tuple[str, Fit]:
-    found = fit(target.cls, getattr(target.adapter, "on_probe", "on_probe"), ("ok",))
+    found = fit(target.cls, target.adapter.on_probe, ("ok",))
     if found is not None:
         return found
     method = _method(target.cls)

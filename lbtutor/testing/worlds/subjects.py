@@ -53,8 +53,8 @@ NEEDS = {
     "started": ("start", "answer"),
     "finished": ("answer", "finish", "finish_again", "finish_unknown"),
     "set_healthy": ("health", "health_twice"),
-    "add": ("add", "readd", "weigh"),
-    "remove": ("remove", "remove_unknown"),
+    "add": ("add", "readd", "weigh", "swap"),
+    "remove": ("remove", "remove_unknown", "swap"),
 }
 """What cannot be done to a balancer without that method."""
 

@@ -121,6 +121,14 @@ class HashRing:
         self._build()
 
 
+class NobodyUp(Ring):
+    """Wrong: walks on until somebody is up, and raises when nobody is."""
+
+    def pick(self, client, now):
+        alive = [point for point in self.points if self.owner[point] not in self.down]
+        return self.owner[alive[bisect.bisect(alive, place(client)) % len(alive)]]
+
+
 class EndOfTheRing(Ring):
     """Wrong: behind the last point there is nobody, so some keys raise: the ring is not closed."""
 

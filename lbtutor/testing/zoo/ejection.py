@@ -140,6 +140,21 @@ class LateAnswerRevives(Counted):
         super().finished(name, ok, now)
 
 
+class ListsWhoLeft(Counted):
+    """Wrong: the list that it answers with is made once and only grows."""
+
+    def __init__(self, names, fails, eject, max_ejected):
+        super().__init__(names, fails, eject, max_ejected)
+        self.names = list(names)
+
+    def available(self, now):
+        return [name for name in self.names if not self.is_out(name, now)]
+
+    def add(self, name):
+        super().add(name)
+        self.names.append(name)
+
+
 class NeverForgives(Counted):
     """Wrong: failures are counted, but a success does not break the row."""
 

@@ -69,7 +69,7 @@ class Reservoir(Counting):
 
 
 class DrawsAgain(Counting):
-    """Right: counts when it chooses; draws again while both are the same."""
+    """Right: draws again while both are the same, with the module's own dice."""
 
     def pick(self, client, now):
         up = self.candidates()
@@ -104,12 +104,11 @@ class BusierOne(Counting):
         return one if self.open[one] > self.open[other] else other
 
 
-class NeverTheLast(Counting):
-    """Wrong: the range of the draw ends one too early, so that the last server is never drawn."""
+class FirstEight(Counting):
+    """Wrong: draws from a table of eight places, so that the ninth server is never drawn."""
 
     def candidates(self):
-        up = super().candidates()
-        return up[:-1] if len(up) > 3 else up
+        return super().candidates()[:8]
 
 
 class LeastOfAll(Counting):

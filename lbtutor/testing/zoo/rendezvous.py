@@ -115,10 +115,10 @@ class SpillsOver(Members):
 
 
 class BuiltinHash:
-    """Wrong: hash() of a tuple of texts, which is different in every process."""
+    """Wrong: Python's hash() of text, which is different in every process."""
 
     def pick(self, request, backends):
-        chance = {b: (hash((b.name, request.key)) % 2**32 + 0.5) / 2**32 for b in backends}
+        chance = {b: (hash(f"{b.name}|{request.key}") % 2**32 + 0.5) / 2**32 for b in backends}
         return max(backends, key=lambda b: -b.weight / math.log(chance[b]))
 
 
@@ -161,7 +161,7 @@ class FewValues(Members):
     """Wrong: only the key's first letters are hashed, so that clients go in a few large herds."""
 
     def wish(self, name, client):
-        return super().wish(name, client[:1]) if len(self.weights) > 4 else super().wish(name, client)
+        return super().wish(name, client[:2])
 
 
 class WeightIgnored(Members):

@@ -1,0 +1,12 @@
+"""IP hash: the same client address, the same server, in every process."""
+
+import zlib
+
+
+class IpHash:
+    """Chooses by the client's address alone."""
+
+    def pick(self, request, backends):
+        """The one of `backends` for this client: `request.client` is its address, as text."""
+        number = zlib.crc32(request.client.encode())
+        return backends[number % len(backends)]

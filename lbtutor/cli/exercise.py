@@ -1,0 +1,372 @@
+"""`lbtutor exercise`: a workspace of the learner's own files, judged at once or at every save."""
+
+from __future__ import annotations
+
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from textwrap import wrap
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from lbtutor.cli.document import say_json
+from lbtutor.cli.exits import Exit
+from lbtutor.cli.progress import progressing
+from lbtutor.cli.text import note, say
+from lbtutor.core.errors import ConfigError, EnvironmentFault
+
+if TYPE_CHECKING:
+    from lbtutor.course.exercises.judging import Judgement
+    from lbtutor.course.exercises.manifest import Exercise
+    from lbtutor.course.exercises.record import ExerciseRecord
+    from lbtutor.course.exercises.workspace import Workspace
+
+exercise = typer.Typer(
+    name="exercise",
+    help="Write a part of a load balancer yourself, and see what it does to every law that holds for it.",
+    rich_markup_mode=None,
+)
+
+_GLYPHS = {"passed": "✓", "failed": "✕", "begun": "●", "new": "·"}
+
+Which = Annotated[
+    str | None,
+    typer.Argument(metavar="[ID]", help="Its id, number or file; without it, the one you worked on last."),
+]
+Seed = Annotated[int | None, typer.Option(help="Look at the same examples as the run that printed this seed.")]
+
+_START = """\
+Exercises: you write a part of a load balancer, and every law that holds for it is tried on what you wrote.
+
+  lbtutor exercise list        what there is, and what you have passed
+  lbtutor exercise start       the next one: a file of your own, with one gap
+  lbtutor exercise watch       check it whenever you save it
+  lbtutor exercise check       check it once
+  lbtutor exercise hint        the next of three hints; the first is a question
+  lbtutor exercise solution    one that passes, once yours did"""
+
+
+@exercise.callback(invoke_without_command=True)
+def begin(context: typer.Context) -> None:
+    """Exercises; without a command, how to start."""
+    if context.invoked_subcommand is None:
+        say(_START)
+
+
+@exercise.command(name="list")
+def list_(
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")] = False,
+) -> None:
+    """All exercises in their order, how far you are, and which is next."""
+    if json:
+        say_json(_documents())
+        return
+    for line in listed() or ["(none yet)"]:
+        say(line)
+
+
+@exercise.command()
+def start(
+    which: Annotated[
+        str | None, typer.Argument(metavar="[ID]", help="Its id, number or file; without it, the next.")
+    ] = None,
+    folder: Annotated[
+        Path | None,
+        typer.Option(
+            "--in", metavar="FOLDER", help="Your workspace (default: where it was last, or else ./lbtutor-exercises)."
+        ),
+    ] = None,
+) -> None:
+    """Put an exercise's file into your workspace; one that is there already stays as it is."""
+    from lbtutor.course.exercises.manifest import exercises
+    from lbtutor.course.exercises.workspace import find
+
+    record = _record()
+    chosen = find(which, exercises()) if which else record.next_of(exercises())
+    if chosen is None:
+        say("You have passed all exercises. `lbtutor exercise start ID` opens one of them again.")
+        return
+    workspace = _workspace(record, folder)
+    is_new = workspace.start(chosen)
+    record.record_start(chosen, workspace.folder, _now())
+    _tell_notices(record)
+    _introduce(chosen, workspace, record, is_new=is_new)
+
+
+@exercise.command()
+def check(
+    which: Which = None,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")] = False,
+    thorough: Annotated[bool, typer.Option("--thorough", help="Look thirty times as hard.")] = False,
+    seed: Seed = None,
+) -> None:
+    """Judge your file: what was expected, what came, why, and what to do next.
+
+    It runs in a process of its own with no files, no network and limits on time and memory. Exit codes: 0 passed,
+    1 not yet, 3 too little was seen to say.
+    """
+    from lbtutor.cli.judgement import Telling, document, exit_of_outcome
+    from lbtutor.course.exercises.checking import unreadable
+    from lbtutor.course.exercises.judging import Depth, judge
+    from lbtutor.testing.sandbox import NotGradable
+
+    record = _record()
+    chosen, workspace = _meant(which, record)
+    telling = Telling(chosen, None)
+    try:
+        file = workspace.read(chosen)
+    except NotGradable as reason:
+        judged = unreadable(chosen, reason)
+    else:
+        with progressing("checking"):
+            telling = Telling(chosen, file)
+            told = None if json else telling.finding
+            judged = judge(chosen, file, Depth("thorough" if thorough else "quick", seed, told=told))
+    was_passed = record.has_passed(chosen)
+    record.record_try(chosen, judged.outcome, workspace.folder, _now())
+    if json:
+        say_json(document(judged, chosen, str(workspace.path(chosen))))
+    else:
+        telling.end(judged)
+        _tell_what_is_next(judged, chosen, workspace, record, is_first=not was_passed)
+    _tell_notices(record)
+    raise typer.Exit(exit_of_outcome(judged))
+
+
+@exercise.command()
+def watch(
+    which: Which = None,
+    poll: Annotated[
+        bool, typer.Option("--poll", help="Look again and again: for drives that give no notice of saves.")
+    ] = False,
+    seed: Seed = None,
+) -> None:
+    """Judge your file whenever you save it, until Ctrl-C.
+
+    All checks of one watch look at the same examples, so a story stays until it is mended. Exit codes: 0 if the last
+    verdict was passed, else 130.
+    """
+    from secrets import randbits
+
+    from lbtutor.cli.watching import Screen
+    from lbtutor.course.exercises.judging import Depth, Judgement
+    from lbtutor.course.exercises.watching import watch as news_of
+
+    record = _record()
+    chosen, workspace = _meant(which, record)
+    workspace.begun(chosen)
+    screen = Screen(chosen, workspace)
+    depth = Depth(seed=randbits(31) if seed is None else seed)
+    last: Judgement | None = None
+    try:
+        for news in news_of(chosen, workspace, depth, poll=poll):
+            if isinstance(news, Judgement):
+                last = news
+                record.record_try(chosen, news.outcome, workspace.folder, _now())
+            screen.tell(news, next_of(record) if last is not None and last.outcome == "pass" else "")
+            _tell_notices(record)
+    except KeyboardInterrupt:
+        screen.close()
+    raise typer.Exit(Exit.PASSED if last is not None and last.outcome == "pass" else Exit.INTERRUPTED)
+
+
+@exercise.command()
+def hint(
+    which: Which = None,
+    every: Annotated[bool, typer.Option("--all", help="All of them at once.")] = False,
+) -> None:
+    """The next hint. There are three: a question, where to look, and the idea."""
+    record = _record()
+    chosen, _ = _meant(which, record)
+    seen, count = record.hints(chosen), len(chosen.hints)
+    upto = count if every else min(seen + 1, count)
+    record.record_hint(chosen, upto, _now())
+    for number in range(1 if every else upto, upto + 1):
+        for line in wrap(f"Hint {number} of {count}: {chosen.hints[number - 1]}", 96, subsequent_indent="  "):
+            say(line)
+    if seen == count:
+        force = "" if record.has_passed(chosen) else " --force"
+        note(f"There are no more. `lbtutor exercise solution {chosen.id}{force}` shows one that passes.")
+    _tell_notices(record)
+
+
+@exercise.command()
+def reset(
+    which: Which = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+) -> None:
+    """Begin again with the file as it was given. What you wrote is kept beside it, and a pass stays a pass."""
+    from lbtutor.course.exercises.workspace import shown
+
+    record = _record()
+    chosen, workspace = _meant(which, record)
+    path = shown(workspace.path(chosen))
+    if not yes and not _agreed(f"Put {path} back to its start? What you wrote is kept beside it. [y/N] "):
+        say(f"{path} stays as it is.")
+        return
+    kept = workspace.reset(chosen)
+    record.record_reset(chosen, _now())
+    say(f"{path} is as it was given." + (f" What you wrote is in {shown(kept)}." if kept is not None else ""))
+    _tell_notices(record)
+
+
+@exercise.command()
+def solution(
+    which: Which = None,
+    force: Annotated[bool, typer.Option("--force", help="Also before yours has passed; that is recorded.")] = False,
+    out: Annotated[Path | None, typer.Option(help="Put it into this new file instead of printing it.")] = None,
+) -> None:
+    """Show a solution, once yours has passed."""
+    from lbtutor.course.exercises.workspace import solution as solved
+
+    record = _record()
+    chosen, _ = _meant(which, record)
+    if not record.has_passed(chosen):
+        if not force:
+            raise ConfigError(
+                f"a solution is shown once yours has passed. `lbtutor exercise hint {chosen.id}` helps; --force shows "
+                "it all the same, and that is recorded"
+            )
+        record.record_reveal(chosen, _now())
+        note("Recorded: you looked at the solution before yours passed.")
+    _put(solved(chosen), out)
+    _tell_notices(record)
+
+
+def listed() -> list[str]:
+    """The lines of `lbtutor exercise list`."""
+    rows = _documents()
+    widths = {key: max((len(str(row[key])) for row in rows), default=0) for key in ("number", "id", "kind")}
+    return [
+        f"{'→' if row['next'] else ' '} {row['number']:>{widths['number']}}  "
+        f"{_GLYPHS[row['state']]} {row['state']:<6}  {row['id']:<{widths['id']}}  "
+        f"{row['kind']:<{widths['kind']}}  level {row['level']}  {row['title']}"
+        for row in rows
+    ]
+
+
+def next_of(record: ExerciseRecord) -> str:
+    """Which is next, and how to begin it; nothing is begun by itself."""
+    from lbtutor.course.exercises.manifest import exercises
+
+    after = record.next_of(exercises())
+    if after is None:
+        return "You have passed all exercises."
+    return f"Next: lbtutor exercise start {after.id}   ({after.title})"
+
+
+def _documents() -> list[dict[str, Any]]:
+    from lbtutor.course.exercises.manifest import exercises
+
+    record = _record()
+    _tell_notices(record)
+    after = record.next_of(exercises())
+    return [
+        {
+            "number": number,
+            "id": one.id,
+            "title": one.title,
+            "asks": one.asks,
+            "kind": one.kind,
+            "section": one.section,
+            "level": one.level,
+            "points": one.points,
+            "state": record.state(one),
+            "next": one is after,
+            "hints": record.hints(one),
+            "revealed": record.was_revealed(one),
+        }
+        for number, one in enumerate(exercises(), 1)
+    ]
+
+
+def _meant(which: str | None, record: ExerciseRecord) -> tuple[Exercise, Workspace]:
+    """The exercise that is meant, and the workspace. Raises `ConfigError` when none was ever begun."""
+    from lbtutor.course.exercises.manifest import exercises
+    from lbtutor.course.exercises.workspace import find
+
+    name = which or record.last
+    if name is None:
+        raise ConfigError("which exercise? `lbtutor exercise start` begins the next, `lbtutor exercise list` shows all")
+    return find(name, exercises()), _workspace(record, None)
+
+
+def _workspace(record: ExerciseRecord, wanted: Path | None) -> Workspace:
+    """Where it is wanted, or where it was last if that is still there, or the usual folder here."""
+    from lbtutor.course.exercises.workspace import DEFAULT, Workspace
+
+    last = record.folder
+    if wanted is None and last is not None and not last.is_dir():
+        note(f"Your workspace was in {last}, which is not there any more: ./{DEFAULT} takes its place.")
+        last = None
+    return Workspace(wanted or last or Path(DEFAULT))
+
+
+def _introduce(chosen: Exercise, workspace: Workspace, record: ExerciseRecord, *, is_new: bool) -> None:
+    from lbtutor.course.exercises.manifest import exercises
+    from lbtutor.course.exercises.workspace import shown
+
+    say(f"{chosen.title}   ({chosen.id}, {chosen.kind}, level {chosen.level})")
+    say(chosen.asks)
+    say()
+    path = shown(workspace.path(chosen))
+    say(f"Your file: {path}" if is_new else f"Your file: {path}   (it was there already, and stays as it is)")
+    say("Open it in your editor, and in another terminal: lbtutor exercise watch")
+    say("Or now and then: lbtutor exercise check. If you are stuck: lbtutor exercise hint")
+    missing = [one.id for one in exercises() if one.id in chosen.needs and not record.has_passed(one)]
+    if missing:
+        note(f"It builds on {', '.join(missing)}, which you have not passed yet.")
+
+
+def _tell_what_is_next(
+    judged: Judgement, chosen: Exercise, workspace: Workspace, record: ExerciseRecord, *, is_first: bool
+) -> None:
+    from lbtutor.course.exercises.workspace import shown
+
+    if judged.outcome == "pass":
+        recorded = "Recorded. " if is_first else ""
+        say(f"           {recorded}A solution to compare with: lbtutor exercise solution {chosen.id}")
+        if chosen.lab and chosen.cls:
+            own = f"{shown(workspace.path(chosen))}:{chosen.cls}"
+            say(f"           Yours at work: lbtutor lab run {chosen.lab} --algorithm {own}")
+        say(f"           {next_of(record)}")
+    elif judged.findings:
+        say(f"           The same examples again: lbtutor exercise check {chosen.id} --seed {judged.seed}")
+        say(f"           A hint: lbtutor exercise hint {chosen.id}")
+
+
+def _put(text: str, out: Path | None) -> None:
+    if out is None:
+        say(text.rstrip())
+        return
+    try:
+        with open(out, "x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError:
+        raise ConfigError(f"{out} is there already, and is not overwritten") from None
+    except OSError as error:
+        raise EnvironmentFault(f"{out} cannot be written: {error.strerror}") from None
+
+
+def _agreed(question: str) -> bool:
+    if not sys.stdin.isatty():
+        raise ConfigError("there is nobody to ask; --yes says that it is meant")
+    return input(question).strip().lower() in ("y", "yes")
+
+
+def _record() -> ExerciseRecord:
+    from lbtutor.course.exercises.record import ExerciseRecord
+    from lbtutor.course.progress import Progress
+
+    return ExerciseRecord(Progress.load())
+
+
+def _tell_notices(record: ExerciseRecord) -> None:
+    """Each notice once."""
+    while record.progress.notices:
+        note(f"lbtutor: {record.progress.notices.pop(0)}")
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

@@ -1,0 +1,175 @@
+"""How a judgement is told: what was expected and what came, one cause, one next action, the place, and the story.
+
+The first thing that fails is told as soon as it is found, the rest when everything is judged. Nobody is told that all
+holds while some of it is left for the grader.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from shutil import get_terminal_size
+from textwrap import wrap
+from typing import TYPE_CHECKING, Any
+
+from lbtutor.cli.exits import OF_VERDICT, Exit
+from lbtutor.cli.text import say
+
+if TYPE_CHECKING:
+    from lbtutor.course.exercises.judging import Finding, Judgement
+    from lbtutor.course.exercises.manifest import Exercise
+    from lbtutor.testing.report import Counterexample
+    from lbtutor.testing.sandbox import Submission
+
+VERDICT = {"pass": "passed", "fail": "failed", "unknown": "unknown", "not gradable": "failed", "grader error": "fault"}
+"""In the words of the house."""
+
+_MARKS = {"passed": "✓", "failed": "✕", "unknown": "?", "fault": "!", "not checked": "·"}
+_NOUNS = {
+    "implement": ("law", "holds", "hold"),
+    "fault": ("law", "holds", "hold"),
+    "law": ("specimen", "is told rightly", "are told rightly"),
+    "break": ("bound", "is met", "are met"),
+    "audit": ("answer", "is right", "are right"),
+}
+_LABEL = 10
+
+
+class Telling:
+    """Tells one judgement: findings as they come, then what came of it all. `begin` is called before the first word."""
+
+    def __init__(self, exercise: Exercise, file: Submission | None, begin: Callable[[], None] = lambda: None) -> None:
+        self._exercise = exercise
+        self._file = file
+        self._begin = begin
+        self._told: str | None = None
+
+    def finding(self, found: Finding) -> None:
+        """Tell the first that fails, if it says by itself what was expected."""
+        example = found.counterexample
+        if self._told is not None or found.verdict != "failed" or example is None:
+            return
+        self._begin()
+        self._told = found.name
+        because = [("because", example.because)] if example.because else []
+        rows = [("expected", example.expected), ("got", example.got), *because, ("the law", found.says)]
+        self._tell([*rows, ("next", found.next), ("at", place(found, self._exercise, self._file))], found.told)
+        if example.repeats:
+            say(f"  Not every time: {example.repeats}. There is chance in the code that is not its `rng`.")
+            say()
+
+    def end(self, judged: Judgement) -> None:
+        """Tell what came of it, and every law with its verdict."""
+        if self._told is None:
+            self._begin()
+        if judged.outcome != "pass" and self._told is None:
+            self._tell_whole(judged)
+        for found in judged.findings:
+            first, *rest = wrap(found.says, _width() - 4) or [found.name]
+            say(f"  {_MARKS[found.verdict]} {first}")
+            for line in rest:
+                say(f"    {line}")
+        if judged.findings:
+            say()
+        say(f"{_MARKS[VERDICT[judged.outcome]]} {VERDICT[judged.outcome]}   {summary(judged, self._exercise)}")
+
+    def _tell_whole(self, judged: Judgement) -> None:
+        worst = next((found for found in judged.findings if found.verdict == "failed"), None)
+        at = place(worst or judged, self._exercise, self._file)
+        cause = judged.cause if judged.cause != judged.got else ""
+        rows = [("expected", judged.expected), ("got", judged.got), ("cause", cause), ("next", judged.next), ("at", at)]
+        self._tell(rows, worst.told if worst is not None else ())
+
+    def _tell(self, rows: list[tuple[str, str]], story: tuple[str, ...]) -> None:
+        for label, text in rows:
+            lines = wrap(text, _width() - _LABEL - 2) if label != "at" else [text]
+            for number, line in enumerate(filter(None, lines)):
+                say(f"  {label if not number else '':<{_LABEL}}{line}")
+        say()
+        for line in story:
+            say(f"    {line}")
+        if story:
+            say()
+
+
+def in_short(judged: Judgement, exercise: Exercise) -> str:
+    """The same in one line, for a log."""
+    verdict = VERDICT[judged.outcome]
+    if verdict == "passed":
+        return f"{_MARKS[verdict]} {verdict} {exercise.id}: {summary(judged, exercise)}"
+    cause = f": {judged.cause}" if judged.cause != judged.got else "."
+    found = f"expected {judged.expected}, got {judged.got}{cause}"
+    return f"{_MARKS[verdict]} {verdict} {exercise.id}: {found} {judged.next}"
+
+
+def summary(judged: Judgement, exercise: Exercise) -> str:
+    """How many of what hold, of those that are shown, and how many are left for the grader."""
+    noun, singular, plural = _NOUNS[exercise.kind]
+    shown, held = len(judged.findings), sum(found.verdict == "passed" for found in judged.findings)
+    if not shown:
+        return f"{exercise.gives} could not be judged."
+    many = f"{noun}s" if shown > 1 else noun
+    among = f"{many} shown" if judged.hidden else many
+    if held == shown and judged.outcome == "pass":
+        said = f"All {shown} {among} {plural}" if shown > 1 else f"The one {among} {singular}"
+    else:
+        said = f"{held} of {shown} {among} {singular if held == 1 else plural}"
+    more = f"; {judged.hidden} more {'is' if judged.hidden == 1 else 'are'} tried when it is graded"
+    return f"{said}{more if judged.hidden else ''}."
+
+
+def place(found: Finding | Judgement, exercise: Exercise, file: Submission | None) -> str:
+    """Where to look in the learner's file, with the text of the line: where it raised, or else what was asked."""
+    number = 0 if file is None else found.line or _line_asked(found, exercise, file)
+    if file is None or not number:
+        return ""
+    return f"{exercise.gives}:{number}   {file.line(number).strip()}"
+
+
+def exit_of_outcome(judged: Judgement) -> Exit:
+    """The exit code: a fault of ours is nobody's failure."""
+    return OF_VERDICT.get(VERDICT[judged.outcome], Exit.FAULT)
+
+
+def document(judged: Judgement, exercise: Exercise, path: str) -> dict[str, Any]:
+    """The document of `exercise check --json`."""
+    import msgspec
+
+    told: dict[str, Any] = msgspec.to_builtins(judged)
+    return {
+        "exercise": told.pop("exercise"),
+        "file": path,
+        "verdict": VERDICT[judged.outcome],
+        "says": summary(judged, exercise),
+        **told,
+        "seconds": round(judged.seconds, 3),
+    }
+
+
+def _line_asked(found: Finding | Judgement, exercise: Exercise, file: Submission) -> int:
+    """The line of the method that was asked at the break: the one of the operation's name, or the only one; or 0."""
+    import ast
+
+    example = getattr(found, "counterexample", None)
+    if example is None:
+        return 0
+    try:
+        tree = ast.parse(file.data)
+    except (SyntaxError, ValueError):
+        return 0
+    lines = {
+        method.name: method.lineno
+        for node in tree.body
+        if isinstance(node, ast.ClassDef) and node.name == exercise.cls
+        for method in node.body
+        if isinstance(method, ast.FunctionDef) and not method.name.startswith("_")
+    }
+    return lines.get(_asked(example)) or (next(iter(lines.values())) if len(lines) == 1 else 0)
+
+
+def _asked(example: Counterexample) -> str:
+    ops = example.program.ops
+    return str(ops[example.op][0]) if ops and 0 <= example.op < len(ops) else ""
+
+
+def _width() -> int:
+    return max(40, min(96, get_terminal_size().columns))
