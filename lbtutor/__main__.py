@@ -13,7 +13,7 @@ def main() -> None:
     from lbtutor.cli.app import main as command_line
     from lbtutor.cli.screens import Screens
 
-    command_line(Screens(_open_lesson, _open_challenge, _open_replay))
+    command_line(Screens(_open_lesson, _open_challenge, _open_replay, _open_exercise))
 
 
 def _open_challenge() -> int:
@@ -26,6 +26,12 @@ def _open_replay(trace: Path) -> int:
     from lbtutor.tui.replay import run
 
     return run(trace)
+
+
+def _open_exercise(which: str | None) -> int:
+    from lbtutor.tui.exercise import run
+
+    return run(which)
 
 
 def _open_lesson(lesson: str | None) -> int:

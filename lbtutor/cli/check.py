@@ -63,7 +63,7 @@ def check(
     Without --in-process the code runs in a process of its own with no files, no network and limits on time and memory.
     Exit codes: 0 all laws hold, 1 one does not, 3 too little was seen to say, 2 nothing to check.
     """
-    from lbtutor.testing.check import check as hold
+    from lbtutor.testing.checking import check as hold
     from lbtutor.testing.sandbox import NotGradable, confinement
 
     check_keepable(trace)

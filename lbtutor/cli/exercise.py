@@ -12,7 +12,10 @@ import typer
 
 from lbtutor.cli.document import say_json
 from lbtutor.cli.exits import Exit
+from lbtutor.cli.lab import Shell
+from lbtutor.cli.lab import run as run_lab
 from lbtutor.cli.progress import progressing
+from lbtutor.cli.screens import Screens, is_terminal
 from lbtutor.cli.text import note, say
 from lbtutor.core.errors import ConfigError, EnvironmentFault
 
@@ -30,6 +33,19 @@ exercise = typer.Typer(
 
 _GLYPHS = {"passed": "✓", "failed": "✕", "begun": "●", "new": "·"}
 
+_LABS = {
+    "router": "routing",
+    "round_robin": "round-robin",
+    "least_connections": "least-connections",
+    "health": "error-share",
+    "ejection": "passive-ejection",
+    "affinity": "sticky-cookie",
+    "retry": "retry-budget",
+    "drain": "drain",
+    "slow_start": "slow-start",
+}
+"""Which lab shows the part of a balancer that a learner's class cannot be put in the place of."""
+
 Which = Annotated[
     str | None,
     typer.Argument(metavar="[ID]", help="Its id, number or file; without it, the one you worked on last."),
@@ -41,8 +57,10 @@ Exercises: you write a part of a load balancer, and every law that holds for it 
 
   lbtutor exercise list        what there is, and what you have passed
   lbtutor exercise start       the next one: a file of your own, with one gap
+  lbtutor exercise open        all of this on one screen, with what broke a law on the stage
   lbtutor exercise watch       check it whenever you save it
   lbtutor exercise check       check it once
+  lbtutor exercise run         yours at work: it runs the real balancer
   lbtutor exercise hint        the next of three hints; the first is a question
   lbtutor exercise solution    one that passes, once yours did"""
 
@@ -129,7 +147,7 @@ def check(
         say_json(document(judged, chosen, str(workspace.path(chosen))))
     else:
         telling.end(judged)
-        _tell_what_is_next(judged, chosen, workspace, record, is_first=not was_passed)
+        _tell_what_is_next(judged, chosen, record, is_first=not was_passed)
     _tell_notices(record)
     raise typer.Exit(exit_of_outcome(judged))
 
@@ -169,6 +187,45 @@ def watch(
     except KeyboardInterrupt:
         screen.close()
     raise typer.Exit(Exit.PASSED if last is not None and last.outcome == "pass" else Exit.INTERRUPTED)
+
+
+@exercise.command(name="open")
+def open_(
+    context: typer.Context,
+    which: Annotated[
+        str | None, typer.Argument(metavar="[ID]", help="Its id, number or file; without it, all to choose from.")
+    ] = None,
+) -> None:
+    """The exercises on the whole terminal: task, file, verdict, and what broke a law on the stage."""
+    if not is_terminal():
+        raise ConfigError("this needs a terminal; `lbtutor exercise watch` tells the same as text")
+    screens: Screens = context.obj
+    raise typer.Exit(screens.exercise(which))
+
+
+@exercise.command()
+def run(
+    which: Which = None,
+    on: Annotated[Shell, typer.Option(help="live: real sockets on loopback. sim: a virtual clock.")] = Shell.LIVE,
+    plain: Annotated[bool, typer.Option("--plain", help="Tell the run, one line an event.")] = False,
+) -> None:
+    """Let your own class run the real balancer, in the lab of its lesson. Exit codes are those of `lbtutor lab run`."""
+    from lbtutor.course.exercises.workspace import shown
+
+    record = _record()
+    chosen, workspace = _meant(which, record)
+    if not (chosen.lab and chosen.cls):
+        raise ConfigError(f"{chosen.id} is no algorithm that a balancer could ask; {_seen_instead(chosen)}")
+    own = f"{shown(workspace.begun(chosen))}:{chosen.cls}"
+    note(f"lbtutor lab run {chosen.lab} --algorithm {own} --on {on.value}")
+    run_lab(chosen.lab, on=on, algorithm=own, plain=plain)
+
+
+def _seen_instead(chosen: Exercise) -> str:
+    """Where that part of a balancer can be seen at work."""
+    lab = _LABS.get(chosen.component)
+    check = f"`lbtutor exercise check {chosen.id}` plays it"
+    return check if lab is None else f"{check}, and `lbtutor lab run {lab}` shows that part of ours at work"
 
 
 @exercise.command()
@@ -319,17 +376,12 @@ def _introduce(chosen: Exercise, workspace: Workspace, record: ExerciseRecord, *
         note(f"It builds on {', '.join(missing)}, which you have not passed yet.")
 
 
-def _tell_what_is_next(
-    judged: Judgement, chosen: Exercise, workspace: Workspace, record: ExerciseRecord, *, is_first: bool
-) -> None:
-    from lbtutor.course.exercises.workspace import shown
-
+def _tell_what_is_next(judged: Judgement, chosen: Exercise, record: ExerciseRecord, *, is_first: bool) -> None:
     if judged.outcome == "pass":
         recorded = "Recorded. " if is_first else ""
         say(f"           {recorded}A solution to compare with: lbtutor exercise solution {chosen.id}")
         if chosen.lab and chosen.cls:
-            own = f"{shown(workspace.path(chosen))}:{chosen.cls}"
-            say(f"           Yours at work: lbtutor lab run {chosen.lab} --algorithm {own}")
+            say(f"           Yours at work, on real sockets: lbtutor exercise run {chosen.id}")
         say(f"           {next_of(record)}")
     elif judged.findings:
         say(f"           The same examples again: lbtutor exercise check {chosen.id} --seed {judged.seed}")

@@ -42,7 +42,7 @@ def replay(
     if submission:
         code = _play(_case(journal, trace), submission, in_process=in_process)
     elif test:
-        from lbtutor.testing.as_test import as_test
+        from lbtutor.testing.regression import as_test
 
         say(as_test(_case(journal, trace)).rstrip())
     elif is_terminal() and not (plain or json):

@@ -16,6 +16,8 @@ class Screens(NamedTuple):
     challenge: Callable[[], int]
     replay: Callable[[Path], int]
     """A recorded trace."""
+    exercise: Callable[[str | None], int]
+    """An exercise by its id; None: the list of them."""
 
 
 def is_terminal() -> bool:

@@ -74,8 +74,8 @@ def compare(
 ) -> Comparison:
     """Simulate `scenario` with each of the two algorithms; `tell` hears the share that is done.
 
-    `own` makes those of the algorithms that are not ours. Raises `ConfigError` for an algorithm that there is not, and `KeyboardInterrupt` when it is interrupted: half a
-    comparison says nothing.
+    `own` makes those of the algorithms that are not ours. Raises `ConfigError` for an algorithm that there is not, and
+    `KeyboardInterrupt` when it is interrupted: half a comparison says nothing.
     """
     plans = [scenario.plan(seed=seed, algorithm=name) for name in algorithms]
     sides = [_Side(plan, name, (own or {}).get(name)) for plan, name in zip(plans, algorithms, strict=True)]

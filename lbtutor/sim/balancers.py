@@ -47,7 +47,7 @@ _Make = Callable[[str, float], Balancer]
 class Balancers:
     """The balancers of a plan.
 
-    `lose` is called with each request that was under way through one that dies, `changed` when one died or came back.
+    `lose` is called with the requests that were under way through one that dies, `changed` when one died or came back.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class Balancers:
         report: Callable[[Event], None] | None,
         kinds: frozenset[type] | None,
         algorithms: Mapping[str, Algorithm] | None,
-        lose: Callable[[int], None],
+        lose: Callable[[list[int]], None],
         changed: Callable[[], None],
     ) -> None:
         self._loop = loop
@@ -154,8 +154,7 @@ class Balancers:
         dead = self._alive.pop(name)
         self._tell(BalancerChanged(self._loop.now, name, "died"))
         self._names.changed(name, alive=False)
-        for request in [request for request, home in self._home.items() if home is dead]:
-            self._lose(request)
+        self._lose([request for request, home in self._home.items() if home is dead])
         self._changed()
 
     def _return(self, name: str) -> None:

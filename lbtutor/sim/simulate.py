@@ -265,14 +265,16 @@ class _Stage:
                 else:
                     self._see_off(decision.request)
 
-    def _lose(self, request: int) -> None:
-        """The balancer that it went through is dead."""
-        if request in self._waiting:
+    def _lose(self, requests: list[int]) -> None:
+        """The balancer that they went through is dead: who waits goes first, for there will be no room."""
+        waiting = self._waiting.intersection(requests)
+        for request in sorted(waiting):
             self._waiting.remove(request)
             self._balancer.finish(request, _CANCELLED, self._loop.now)
             self._see_off(request)
-        else:
-            self._cut(request)
+        for request in requests:
+            if request not in waiting:
+                self._cut(request)
 
     def _cut(self, request: int) -> None:
         session = self._sessions.known.get(request)

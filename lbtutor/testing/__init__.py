@@ -22,30 +22,30 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lbtutor.testing.adapt import Adapter
-    from lbtutor.testing.as_test import as_test
     from lbtutor.testing.cases import Case, case_of, played_again, read_case
-    from lbtutor.testing.check import assert_holds, check
+    from lbtutor.testing.checking import assert_holds, check
     from lbtutor.testing.components import COMPONENTS, laws_of
-    from lbtutor.testing.law import Law, law
+    from lbtutor.testing.lawbook import Law, law
     from lbtutor.testing.machines import machine_for
     from lbtutor.testing.program import Broken, Moment, Program, Run
+    from lbtutor.testing.regression import as_test
     from lbtutor.testing.report import Counterexample, LawReport, Report
     from lbtutor.testing.scenes import events_of
     from lbtutor.testing.strategies import programs
 
 _HOMES = {
     "Adapter": "adapt",
-    "as_test": "as_test",
+    "as_test": "regression",
     "Case": "cases",
     "case_of": "cases",
     "played_again": "cases",
     "read_case": "cases",
-    "assert_holds": "check",
-    "check": "check",
+    "assert_holds": "checking",
+    "check": "checking",
     "COMPONENTS": "components",
     "laws_of": "components",
-    "Law": "law",
-    "law": "law",
+    "Law": "lawbook",
+    "law": "lawbook",
     "machine_for": "machines",
     "Broken": "program",
     "Moment": "program",

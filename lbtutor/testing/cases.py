@@ -18,9 +18,9 @@ from msgspec import Struct
 from lbtutor import __version__
 from lbtutor.core.errors import ConfigError, hint
 from lbtutor.testing.adapt import Adapter
-from lbtutor.testing.check import opened
+from lbtutor.testing.checking import opened
 from lbtutor.testing.components import laws_of
-from lbtutor.testing.law import Law
+from lbtutor.testing.lawbook import Law
 from lbtutor.testing.program import Op, Program
 from lbtutor.testing.recording import Call
 from lbtutor.testing.report import Counterexample, LawReport, Report

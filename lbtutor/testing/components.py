@@ -15,7 +15,7 @@ from msgspec import Struct
 from lbtutor.core.errors import ConfigError, hint
 from lbtutor.testing.adapt import Adapter
 from lbtutor.testing.draw import Draw
-from lbtutor.testing.law import LAWS, Law
+from lbtutor.testing.lawbook import LAWS, Law
 from lbtutor.testing.program import Moment, Op, Program
 from lbtutor.testing.sandbox.room import Class, Room
 

@@ -19,10 +19,10 @@ from hypothesis.stateful import Bundle, MultipleResults, RuleBasedStateMachine, 
 
 from lbtutor.core.errors import ConfigError
 from lbtutor.testing.adapt import Adapter
-from lbtutor.testing.check import Held, opened
+from lbtutor.testing.checking import Held, opened
 from lbtutor.testing.components import World, laws_of
 from lbtutor.testing.components import component as component_of
-from lbtutor.testing.law import Law
+from lbtutor.testing.lawbook import Law
 from lbtutor.testing.program import Broken, Op, Program, Run
 from lbtutor.testing.report import LawReport
 from lbtutor.testing.sandbox import Fault, Submission

@@ -59,7 +59,7 @@ def _mark_of(cls: type) -> pytest.Mark | None:
 @pytest.fixture
 def lbtutor_laws() -> Callable[..., Report]:
     """`lbtutor_laws(cls, component, **how)`: raises an `AssertionError` that tells the story unless every law holds."""
-    from lbtutor.testing.check import assert_holds
+    from lbtutor.testing.checking import assert_holds
 
     return assert_holds
 
@@ -76,7 +76,7 @@ class Laws(pytest.Collector):
     def collect(self) -> Iterator[pytest.Item]:
         """One item a law."""
         from lbtutor.core.errors import ConfigError
-        from lbtutor.testing.check import opened
+        from lbtutor.testing.checking import opened
         from lbtutor.testing.components import laws_of
 
         how = {name: value for name, value in self._mark.kwargs.items() if name not in ("profile", "seed")}
@@ -92,7 +92,7 @@ class Laws(pytest.Collector):
     @property
     def report(self) -> Report:
         """What came of the check."""
-        from lbtutor.testing.check import check
+        from lbtutor.testing.checking import check
 
         if self._report is None:
             self._report = check(self.cls, *self._mark.args, **self._mark.kwargs)

@@ -19,7 +19,7 @@ from msgspec import Struct
 from lbtutor.testing.components import Family, Target, family, laws_of
 from lbtutor.testing.components import component as component_of
 from lbtutor.testing.draw import Dice
-from lbtutor.testing.law import Law
+from lbtutor.testing.lawbook import Law
 from lbtutor.testing.program import Broken, Program, Run
 from lbtutor.testing.recording import Recorder
 from lbtutor.testing.reduce import reduce
@@ -105,8 +105,16 @@ class Search:
 
     def _lacking(self, law: Law) -> list[str]:
         """What the law is about and the code under test cannot be told of."""
+        return [kind for kind in law.needs if kind in self._lacks()]
+
+    def _lacks(self) -> frozenset[str]:
         lacks: Callable[[Target], frozenset[str]] | None = getattr(self._family, "lacks", None)
-        return [kind for kind in law.needs if kind in lacks(self._target)] if lacks and law.needs else []
+        return lacks(self._target) if lacks is not None else frozenset()
+
+    def _can_meet(self, law: Law, situation: str) -> bool:
+        """Has the code under test a method for anything that leads there?"""
+        ways = law.only_by.get(situation, ())
+        return not ways or not self._lacks().issuperset(ways)
 
     # --- trying
 
@@ -289,7 +297,8 @@ class Search:
             return LawReport(law.name, law.says, "failed", tally.examples, situations, "", law.hint, tally.found)
         if law.elsewhere and self._elsewhere is None:
             return LawReport(law.name, law.says, "not checked", 0, {}, "it takes a second process")
-        missing = [situation for situation in law.meets if not tally.situations[situation]]
+        demanded = [situation for situation in law.meets if self._can_meet(law, situation)]
+        missing = [situation for situation in demanded if not tally.situations[situation]]
         if missing or not tally.examples or self._hung:
             why = f"it never came to this: {', '.join(missing)}" if missing else "no program was played"
             why = "the code hung, and was asked no more" if self._hung else why

@@ -28,6 +28,8 @@ from lbtutor.testing.zoo import Specimen, specimens
 
 KINDS = {"serve": 5.0, "pick": 2.0, "start": 1.0, "finish": 3.0, "health": 3.0}
 """What happens in a story, by its odds. Nobody joins or leaves: whose count is right then is a matter of taste."""
+FLAPPING = {"pick": 3.0, "serve": 1.0, "health": 2.0}
+"""What happens in every other story, so that few requests lie between two changes of who is up."""
 
 NAMES = ("a", "b", "c", "d")
 _EVENTS = {("health", True): "up", ("health", False): "down"}
@@ -66,14 +68,13 @@ def stories(component: str, seed: int, count: int = 60) -> list[Told]:
 
 
 def _programs(draw: Dice, count: int) -> list[Program]:
-    kinds, odds = list(KINDS), list(KINDS.values())
-    return [
-        Program(
-            {"servers": [[name, 1] for name in NAMES[: draw.one((2, 3, 4))]], "seed": number},
-            tuple(_op(draw, draw.one(kinds, odds)) for _ in range(draw.one((6, 12, 20)))),
-        )
-        for number in range(count)
-    ]
+    return [_program(draw, number, FLAPPING if number % 2 else KINDS) for number in range(count)]
+
+
+def _program(draw: Dice, number: int, kinds: dict[str, float]) -> Program:
+    servers = [[name, 1] for name in NAMES[: draw.one((2, 3, 4))]]
+    ops = [_op(draw, draw.one(list(kinds), list(kinds.values()))) for _ in range(draw.one((6, 12, 20)))]
+    return Program({"servers": servers, "seed": number}, tuple(ops))
 
 
 def _op(draw: Dice, kind: str) -> tuple[Any, ...]:
@@ -90,7 +91,7 @@ def _stories(specimen: Specimen, programs: Sequence[Program]) -> list[Story]:
     made = family(component_of(specimen.component).family)
     room = InProcess(specimen.file)
     with room:
-        from lbtutor.testing.check import recognised
+        from lbtutor.testing.checking import recognised
 
         target = recognised(room.describe(), specimen.name, specimen.component)
         played = (_played(room, target, program) for program in programs)

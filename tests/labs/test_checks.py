@@ -16,6 +16,7 @@ from lbtutor.core.events import (
     Drained,
     Ejected,
     Ended,
+    Exchanged,
     Finished,
     HealthChanged,
     OriginChanged,
@@ -24,6 +25,7 @@ from lbtutor.core.events import (
     Queued,
     Rejected,
     SessionLost,
+    Stranded,
     Why,
 )
 from lbtutor.labs.checks import Check, Expect, Judged, overall
@@ -229,6 +231,21 @@ def test_visits_whose_session_was_not_known_are_counted_within_the_stretch() -> 
     assert judge(events, forgotten={"is": 3}).verdict == "passed"
     assert judge(events, forgotten={"is": 0}).verdict == "failed"
     assert judge(events, forgotten={"is": 1}, between=("4s", "6s")).verdict == "passed"
+
+
+def test_who_went_to_a_dead_balancer_is_counted_within_the_stretch() -> None:
+    events = story(even(), [Stranded(at, "c", "lb-2") for at in (1.0, 5.0, 9.0)])
+    assert judge(events, stranded={"is": 3}).verdict == "passed"
+    assert judge(events, stranded={"is": 1}, between=("4s", "6s")).verdict == "passed"
+    assert judge(events, stranded={"over": 1}, between=("4s", "6s")).verdict == "failed"
+
+
+def test_the_busiest_is_found_by_what_was_answered_on_connections_too() -> None:
+    answers: list[Event] = [Exchanged(n, "raw", "ab"[n % 4 == 0], "c", 200, 0.1) for n in range(40)]
+    events = story(even(), answers)
+    assert judge(events, busiest={"pool": "raw", "over": 0.74, "under": 0.76}).verdict == "passed"
+    assert judge(events, busiest={"pool": "raw", "under": 0.7}).verdict == "failed"
+    assert judge(events, busiest={"pool": "raw", "over": 0.5}, between=("0s", "20s")).verdict == "unknown"
 
 
 def test_up_and_drained_want_the_first_moment() -> None:

@@ -53,6 +53,7 @@ service = "30ms"
 [[traffic]]
 to   = "front"
 rate = 300
+requests = 2
 
 [[timeline]]
 at   = "10s"
@@ -189,7 +190,7 @@ WRONG = {
     "unknown key form": ('"round_robin"', '"maglev"\nkey = "ip"', ["lab.toml:9", "pool.web", '"header:NAME"', "'ip'"]),
     "no prime": ('"round_robin"', '{ name = "maglev", size = 100 }', ["lab.toml:10", "algorithm", "prime", "100"]),
     "unknown door": ('to   = "front"', 'to = "frnt"', ["traffic[0].to", "`frnt`", "`front`"]),
-    "unknown backend": ('"web/b"', '"web/bb"', ["lab.toml:28", "timeline[0].slow", "web/bb", "did you mean"]),
+    "unknown backend": ('"web/b"', '"web/bb"', ["lab.toml:29", "timeline[0].slow", "web/bb", "did you mean"]),
     "backend without pool": ('"web/b"', '"b"', ["timeline[0].slow", "pool/name"]),
     "two things at once": ("by = 4 }", 'by = 4 }\ncrash = { backend = "web/b" }', ["timeline[0]", "exactly one"]),
     "after the end": ('at   = "10s"', 'at = "40s"', ["timeline[0].at", "after the end"]),
@@ -218,6 +219,26 @@ WRONG = {
     "door to nowhere": ('name = "front"', 'name = "front"\nmode = "tcp"\npool = "wbe"', ["listen[0].pool", "`web`"]),
     "no such route": ('slow = { backend = "web/b", by = 4 }', "shift = { route = 'a', to = {} }", ["shift.route"]),
     "no such pool": ('p99     = { over = "40ms" }', 'panics = { pool = "wb", between = ["1s", "2s"] }', ["panics"]),
+    "a series of datagrams": ('name = "front"', 'name = "front"\nmode = "udp"', ["traffic[0].requests", "datagrams"]),
+    "no requests": ("requests = 2", "requests = 0", ["traffic[0]", "`requests`", "1 to 1000000"]),
+    "no such pause": ("requests = 2", 'pause = "-1s"', ["traffic[0].pause", "-1s"]),
+    "nobody's busiest": (
+        'p99     = { over = "40ms" }',
+        'busiest = { pool = "wb", over = 0.5 }',
+        ["expect[0].busiest.pool", "`web`"],
+    ),
+    "busiest, no bound": ('p99     = { over = "40ms" }', 'busiest = { pool = "web" }', ["busiest", "`under`"]),
+    "names for nobody": ("[pool.web]", '[dns]\nttl = "5s"\n[pool.web]', ["lab.toml:9", "dns", "[[balancer]]"]),
+    "two of a name": (
+        "[pool.web]",
+        '[[balancer]]\nname = "x"\n[[balancer]]\nname = "x"\n[pool.web]',
+        ["balancer[1].name", "two balancers", "`x`"],
+    ),
+    "back before it died": (
+        "[pool.web]",
+        '[[balancer]]\nname = "x"\ndies = "5s"\nreturns = "4s"\n[pool.web]',
+        ["balancer[0]", "`returns` comes after `dies`"],
+    ),
     "port out of range": ('name = "front"', 'name = "front"\nat = "127.0.0.1:99999"', ["listen[0]", "host:port"]),
 }  # fmt: skip
 

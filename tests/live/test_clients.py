@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from msgspec.structs import replace
 
-from lbtutor.core import Fault, ListenerConfig, Plan, Seconds, Sticky, Traffic
-from lbtutor.core.events import Arrived, Finished, Picked
+from lbtutor.core import Act, Fault, ListenerConfig, Plan, Seconds, Sticky, Traffic
+from lbtutor.core.events import Arrived, Exchanged, Finished, Picked
 from lbtutor.core.workload import arrivals, client_address
 from lbtutor.live import stage as stage_module
 from lbtutor.live.addresses import Address, client_address_mode
@@ -183,3 +183,61 @@ def test_a_crowd_keeps_only_so_many_idle_connections(watched: Watched, lab_plan:
     watch.until(Finished, count=400)
     stage: Any = run._stage
     assert len(stage._clients.connections) < 160
+
+
+RAW = ListenerConfig("front", mode="tcp", pool="web")
+
+
+def series(requests: int, pause: float) -> Traffic:
+    """One client, who comes once."""
+    return Traffic("front", 10.0, "steady", 1, stop=Seconds(0.15), requests=requests, pause=Seconds(pause))
+
+
+def test_a_series_at_a_tcp_door_is_one_connection_and_its_client_tells_of_each_answer(
+    watched: Watched, lab_plan: LabPlan
+) -> None:
+    plan = lab_plan("ab", listeners=(RAW,), traffic=(series(4, 0.05),), lasts=Seconds(2), speed=5, drain=Seconds(5))
+    run, watch = watched(plan)
+    assert run.ended.wait(20)
+    exchanged = [(event.pool, event.backend, event.status) for event in watch.all(Exchanged)]
+    assert exchanged == [("web", "a", 200)] * 4
+    assert [event.outcome for event in watch.all(Finished)] == ["ended well"]
+    assert run.complaints == {}
+
+
+def test_a_series_at_an_http_door_is_balanced_request_by_request(watched: Watched, lab_plan: LabPlan) -> None:
+    plan = lab_plan("ab", traffic=(series(4, 0.05),), lasts=Seconds(2), speed=5, drain=Seconds(5))
+    run, watch = watched(plan)
+    assert run.ended.wait(20)
+    assert [event.backend for event in watch.all(Picked)] == ["a", "b", "a", "b"]
+    assert watch.all(Exchanged) == []
+
+
+def test_at_the_end_who_pauses_leaves_and_its_connection_ended_well(watched: Watched, lab_plan: LabPlan) -> None:
+    plan = lab_plan("a", listeners=(RAW,), traffic=(series(9, 50),), lasts=Seconds(1), speed=5, drain=Seconds(20))
+    run, watch = watched(plan)
+    assert run.ended.wait(20)
+    assert len(watch.all(Exchanged)) == 1
+    (end,) = watch.all(Finished)
+    assert (end.outcome, end.at < 10) == ("ended well", True)
+
+
+def test_a_crash_in_a_pause_ends_the_series_at_a_tcp_door(watched: Watched, lab_plan: LabPlan) -> None:
+    act = Act(1.0, Fault("crash", "web", "a"))
+    plan = lab_plan("a", listeners=(RAW,), traffic=(series(9, 2),), acts=(act,), lasts=Seconds(4), speed=5)
+    run, watch = watched(plan)
+    assert run.ended.wait(20)
+    assert len(watch.all(Exchanged)) == 1
+    assert [event.outcome for event in watch.all(Finished)] == ["broke off in mid-answer"]
+    assert run.complaints == {}
+
+
+def test_a_client_of_an_http_door_goes_on_with_another_connection_when_its_own_was_closed(
+    watched: Watched, lab_plan: LabPlan
+) -> None:
+    door = ListenerConfig("front", idle_timeout=Seconds(0.5))
+    plan = lab_plan("a", listeners=(door,), traffic=(series(3, 2),), lasts=Seconds(8), speed=5, drain=Seconds(5))
+    run, watch = watched(plan)
+    assert run.ended.wait(20)
+    assert len(watch.all(Finished)) == 3
+    assert run.complaints == {}

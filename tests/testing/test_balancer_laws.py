@@ -8,7 +8,7 @@ import pytest
 
 import lbtutor.core.algorithms
 from lbtutor.testing.adapt import Adapter
-from lbtutor.testing.check import check
+from lbtutor.testing.checking import check
 from lbtutor.testing.report import Report
 from lbtutor.testing.sandbox import Submission, read_submission, submission
 from lbtutor.testing.zoo import specimens

@@ -79,7 +79,7 @@ def test_a_component_that_is_none_is_an_error_of_the_suite(suite: pytest.Pyteste
 def test_the_plugin_costs_nothing_to_load() -> None:
     script = (
         "import sys, pytest, lbtutor.testing.pytest_plugin\n"
-        "heavy = {'hypothesis', 'msgspec', 'lbtutor.core', 'lbtutor.testing.check'} & set(sys.modules)\n"
+        "heavy = {'hypothesis', 'msgspec', 'lbtutor.core', 'lbtutor.testing.checking'} & set(sys.modules)\n"
         "assert not heavy, heavy\n"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 from lbtutor.core.errors import ConfigError
 from lbtutor.course.exercises.judging import Depth, Finding, Judgement
 from lbtutor.course.exercises.manifest import Exercise
-from lbtutor.testing.check import check
+from lbtutor.testing.checking import check
 from lbtutor.testing.report import LawReport, Report
 from lbtutor.testing.sandbox import Fault, NotGradable, Submission
 

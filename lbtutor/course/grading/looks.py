@@ -17,7 +17,7 @@ from lbtutor.course.grading.record import Terms
 from lbtutor.course.questions import read_misconceptions
 from lbtutor.labs.library import library_folder
 from lbtutor.testing.adapt import Adapter
-from lbtutor.testing.check import recognised
+from lbtutor.testing.checking import recognised
 from lbtutor.testing.components import COMPONENTS, Target, family
 from lbtutor.testing.draw import Dice
 from lbtutor.testing.program import Program

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from lbtutor.testing.draw import Draw
-from lbtutor.testing.law import law
+from lbtutor.testing.lawbook import law
 from lbtutor.testing.laws.universal import must_have_answered
 from lbtutor.testing.program import Broken, Program, Run
 from lbtutor.testing.worlds.balancer import Choice, servers

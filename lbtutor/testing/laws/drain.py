@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from lbtutor.testing.law import law
+from lbtutor.testing.lawbook import law
 from lbtutor.testing.program import Broken, Run
 from lbtutor.testing.worlds.drain import Look
 

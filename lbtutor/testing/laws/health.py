@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from lbtutor.testing.law import law
+from lbtutor.testing.lawbook import law
 from lbtutor.testing.program import SILENT, Broken, Run
 from lbtutor.testing.worlds.health import Belief, every_row
 

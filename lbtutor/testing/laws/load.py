@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from math import inf
 
 from lbtutor.testing.draw import Draw
-from lbtutor.testing.law import law
+from lbtutor.testing.lawbook import law
 from lbtutor.testing.program import Broken, Op, Program, Run
 from lbtutor.testing.worlds.balancer import Choice, servers, story
 
@@ -44,6 +44,7 @@ def _trips(draw: Draw) -> Program:
     for _ in range(draw.one((1, 2))):
         k = draw.number(0, count - 1)
         away: list[Op] = [("remove", k)] if draw.chance(0.8) else []
+        away = [("health", k, False), *away] if away and draw.chance(0.3) else away
         ends: list[Op] = [("finish", draw.number(0, 3), not draw.chance(0.2), 10) for _ in range(draw.number(0, 3))]
         ops += [*_some("serve", draw), *away, *ends, *_some("serve", draw), ("readd", k), *_some("serve", draw)]
     return Program({"servers": servers(count)}, tuple(ops))

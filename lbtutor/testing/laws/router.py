@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lbtutor.testing.law import law
+from lbtutor.testing.lawbook import law
 from lbtutor.testing.program import Broken, Run
 from lbtutor.testing.worlds.router import Asked, says
 

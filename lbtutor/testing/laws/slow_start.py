@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import pairwise
 
-from lbtutor.testing.law import law
+from lbtutor.testing.lawbook import law
 from lbtutor.testing.program import Broken, Run
 from lbtutor.testing.worlds.slow_start import Weighing
 

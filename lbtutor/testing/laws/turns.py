@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from lbtutor.testing.draw import Draw
-from lbtutor.testing.law import law
+from lbtutor.testing.lawbook import law
 from lbtutor.testing.laws.universal import must_have_answered
 from lbtutor.testing.program import Broken, Program, Run
 from lbtutor.testing.worlds.balancer import Choice, servers, story
@@ -113,7 +113,7 @@ def turns_go_on_for_ever(run: Run[Choice]) -> None:
     must_have_answered(run)
     answers = [(crowd, name) for crowd in run.answered("crowd") for name in crowd.answer]
     count = len(run.program.setting["servers"])
-    for number in range(len(answers) - count + 1):
+    for number in range(len(answers) - count + 1) if count else ():
         crowd, _ = answers[number]
         window = [name for _, name in answers[number : number + count]]
         missed = [name for name in crowd.eligible if name not in window]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from lbtutor.testing.draw import Draw
-from lbtutor.testing.law import law
+from lbtutor.testing.lawbook import law
 from lbtutor.testing.program import Broken, Program, Run
 from lbtutor.testing.worlds.balancer import Choice, grammar, servers
 
@@ -26,6 +26,7 @@ def it_never_fails(run: Run[Choice]) -> None:
 @law(
     *BALANCERS,
     meets=("a server was chosen while another was down", "nobody was up"),
+    only_by={"a server was chosen while another was down": ("health",), "nobody was up": ("health", "remove")},
     hint="Where in your code do you look at who is up, and what comes out when the list is empty?",
 )
 def whoever_is_chosen_is_there_and_up(run: Run[Choice]) -> None:

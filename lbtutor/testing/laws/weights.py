@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from itertools import accumulate
 
 from lbtutor.testing.draw import Draw
-from lbtutor.testing.law import law
+from lbtutor.testing.lawbook import law
 from lbtutor.testing.laws.universal import must_have_answered
 from lbtutor.testing.program import Broken, Op, Program, Run
 from lbtutor.testing.worlds.balancer import NAMES, Choice

@@ -113,7 +113,9 @@ class Play:
         if answer in moment.members:
             self._picks[answer] += 1
             rule = self._rule(moment)
-            yield Picked(at, self._request, 1, POOL, answer, "algorithm", Why(rule, "lowest", "any of them", candidates))
+            yield Picked(
+                at, self._request, 1, POOL, answer, "algorithm", Why(rule, "lowest", "any of them", candidates)
+            )
             return
         if answer is SILENT:
             yield ContractBroken(at, self._request, POOL, "the code", "it gave no answer")

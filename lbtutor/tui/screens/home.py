@@ -20,6 +20,7 @@ class HomeScreen(Screen[None]):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,h,q", "dismiss", "back to the lesson", show=False, id="home.back"),
+        Binding("x", "exercises", "the exercises", show=False, id="home.exercises"),
         Binding("j", "cursor('down')", "down", show=False, id="home.down"),
         Binding("k", "cursor('up')", "up", show=False, id="home.up"),
     ]
@@ -35,7 +36,7 @@ class HomeScreen(Screen[None]):
         options = OptionList(*(Option(self._line(entry), id=entry.id) for entry in entries), id="lessons", markup=False)
         options.border_title = "Lessons"
         yield options
-        yield Static(" Enter opens a lesson, Escape goes back", id="home-keys")
+        yield Static(" Enter opens a lesson, x lists the exercises, Escape goes back", id="home-keys")
 
     def on_mount(self) -> None:
         options = self.query_one("#lessons", OptionList)
@@ -60,6 +61,15 @@ class HomeScreen(Screen[None]):
     def action_cursor(self, way: str) -> None:
         options = self.query_one("#lessons", OptionList)
         (options.action_cursor_down if way == "down" else options.action_cursor_up)()
+
+    def action_exercises(self) -> None:
+        from lbtutor.course.exercises.record import ExerciseRecord
+        from lbtutor.tui.app import LbtutorApp
+        from lbtutor.tui.screens.exercises import ExercisesScreen
+
+        assert isinstance(self.app, LbtutorApp)
+        screen = ExercisesScreen(ExerciseRecord(self._progress), self.app.glyphs, calm=self.app.calm)
+        self.app.push_screen(screen)
 
     async def on_option_list_option_selected(self, message: OptionList.OptionSelected) -> None:
         from lbtutor.tui.app import LbtutorApp

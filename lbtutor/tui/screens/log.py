@@ -140,7 +140,9 @@ class EventList(ScrollView, can_focus=True):
         self._go(len(self._lines) - 1)
 
     def on_click(self, event: Click) -> None:
-        self._go(event.y + int(self.scroll_offset.y))
+        offset = event.get_content_offset(self)  # None on the border
+        if offset is not None:
+            self._go(offset.y + int(self.scroll_offset.y))
 
     def _go(self, index: int) -> None:
         last = len(self._lines) - 1

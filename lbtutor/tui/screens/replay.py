@@ -60,6 +60,7 @@ class ReplayScreen(Framed[None]):
         self._calm = calm
         self._pace = Pace(calm=calm)
         self._until: float | None = None
+        self._goal: int | None = None
         self._factor = 1.0
         self._timer: Timer | None = None
         self._rate = 0
@@ -106,9 +107,9 @@ class ReplayScreen(Framed[None]):
         self._show()
         self._retime()
 
-    def _move_to(self, until: float) -> None:
-        """Let time pass up to then."""
-        self._until, self._last = until, monotonic()
+    def _move_to(self, until: float, goal: int | None = None) -> None:
+        """Let time pass up to then, for the sake of that line."""
+        self._until, self._goal, self._last = until, goal, monotonic()
         self._retime()
 
     def _retime(self) -> None:
@@ -143,13 +144,13 @@ class ReplayScreen(Framed[None]):
 
     def action_step(self, by: int) -> None:
         """One line on or back; while one is still being played, it is brought to its end first."""
+        if self.moving and self._goal is not None and by > 0:
+            self._stand_on(self._goal)
         at = self.travel.at + by
         if by < 0 or self._calm:
             self._stand_on(at)
         elif at < len(self.travel.lines):
-            if self.moving:
-                self._stand_on(self.travel.at)
-            self._move_to(self.travel.rest(at))
+            self._move_to(self.travel.rest(at), at)
             self.go_on(0.0)
 
     def action_pause(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lbtutor.testing.check import check
+from lbtutor.testing.checking import check
 from lbtutor.testing.sandbox import submission
 
 OURS = """

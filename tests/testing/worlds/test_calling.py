@@ -6,7 +6,7 @@ import pytest
 
 from lbtutor.core.errors import ConfigError
 from lbtutor.testing.adapt import Adapter
-from lbtutor.testing.check import check
+from lbtutor.testing.checking import check
 from lbtutor.testing.report import Report
 from lbtutor.testing.sandbox import submission
 

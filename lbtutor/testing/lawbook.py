@@ -33,7 +33,8 @@ class Law(Struct, frozen=True):
     tried with few, large programs, and a failure counts only if it comes again with another seed; `elsewhere` asks for
     the same program in a second process whose `hash()` differs, as the last of `others`.
     `needs` are kinds of operations without which there is nothing to judge: whoever has no method for one is not
-    checked. `hint` is where to look, for somebody who broke it.
+    checked. `only_by` names, for a situation, the kinds that lead to it: whoever has no method for any of them need not
+    meet it. `hint` is where to look, for somebody who broke it.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Law(Struct, frozen=True):
     statistical: bool
     elsewhere: bool
     needs: tuple[str, ...] = ()
+    only_by: Mapping[str, tuple[str, ...]] = {}
 
     def applies(self, claims: Mapping[str, Any]) -> bool:
         """Does an implementation that claims so promise this?"""
@@ -76,6 +78,7 @@ def law(
     statistical: bool = False,
     elsewhere: bool = False,
     needs: tuple[str, ...] = (),
+    only_by: Mapping[str, tuple[str, ...]] | None = None,
 ) -> Callable[[Judge], Judge]:
     """Make a function a law of those components; see `Law` for what the rest means."""
 
@@ -84,7 +87,7 @@ def law(
         says = " ".join((judge.__doc__ or "").split("\n\n")[0].split())
         entry = Law(
             name, says, judge, components, claims or {}, meets, hint,
-            source, cases, companions, times, statistical, elsewhere, needs,
+            source, cases, companions, times, statistical, elsewhere, needs, only_by or {},
         )  # fmt: skip
         for component in components:
             LAWS.setdefault(component, []).append(entry)
