@@ -234,13 +234,15 @@ def hint(
     every: Annotated[bool, typer.Option("--all", help="All of them at once.")] = False,
 ) -> None:
     """The next hint. There are three: a question, where to look, and the idea."""
+    from lbtutor.cli.judgement import told_width
+
     record = _record()
     chosen, _ = _meant(which, record)
     seen, count = record.hints(chosen), len(chosen.hints)
     upto = count if every else min(seen + 1, count)
     record.record_hint(chosen, upto, _now())
     for number in range(1 if every else upto, upto + 1):
-        for line in wrap(f"Hint {number} of {count}: {chosen.hints[number - 1]}", 96, subsequent_indent="  "):
+        for line in wrap(f"Hint {number} of {count}: {chosen.hints[number - 1]}", told_width(), subsequent_indent="  "):
             say(line)
     if seen == count:
         force = "" if record.has_passed(chosen) else " --force"
@@ -361,11 +363,13 @@ def _workspace(record: ExerciseRecord, wanted: Path | None) -> Workspace:
 
 
 def _introduce(chosen: Exercise, workspace: Workspace, record: ExerciseRecord, *, is_new: bool) -> None:
+    from lbtutor.cli.judgement import told_width
     from lbtutor.course.exercises.manifest import exercises
     from lbtutor.course.exercises.workspace import shown
 
     say(f"{chosen.title}   ({chosen.id}, {chosen.kind}, level {chosen.level})")
-    say(chosen.asks)
+    for line in wrap(chosen.asks, told_width()):
+        say(line)
     say()
     path = shown(workspace.path(chosen))
     say(f"Your file: {path}" if is_new else f"Your file: {path}   (it was there already, and stays as it is)")
@@ -384,7 +388,10 @@ def _tell_what_is_next(judged: Judgement, chosen: Exercise, record: ExerciseReco
             say(f"           Yours at work, on real sockets: lbtutor exercise run {chosen.id}")
         say(f"           {next_of(record)}")
     elif judged.findings:
-        say(f"           The same examples again: lbtutor exercise check {chosen.id} --seed {judged.seed}")
+        if sum(found.verdict == "failed" for found in judged.findings) > 1 and chosen.kind in ("implement", "fault"):
+            say("           Mend the first one told above; the others often have the same cause.")
+        if chosen.kind in ("implement", "fault", "law"):
+            say(f"           The same examples again: lbtutor exercise check {chosen.id} --seed {judged.seed}")
         say(f"           A hint: lbtutor exercise hint {chosen.id}")
 
 

@@ -27,10 +27,12 @@ _MARKS = {"passed": "✓", "failed": "✕", "unknown": "?", "fault": "!", "not c
 _NOUNS = {
     "implement": ("law", "holds", "hold"),
     "fault": ("law", "holds", "hold"),
-    "law": ("specimen", "is told rightly", "are told rightly"),
+    "law": ("balancer", "is judged rightly", "are judged rightly"),
     "break": ("bound", "is met", "are met"),
     "audit": ("answer", "is right", "are right"),
 }
+_TOLD_IN_ROWS = ("break", "audit")
+"""Kinds whose story is the rows themselves: what was measured, or answered, and why that is wrong."""
 _LABEL = 10
 
 
@@ -64,10 +66,12 @@ class Telling:
         if judged.outcome != "pass" and self._told is None:
             self._tell_whole(judged)
         for found in judged.findings:
-            first, *rest = wrap(found.says, _width() - 4) or [found.name]
+            first, *rest = wrap(found.says, told_width() - 4) or [found.name]
             say(f"  {_MARKS[found.verdict]} {first}")
             for line in rest:
                 say(f"    {line}")
+        if any(found.verdict == "unknown" for found in judged.findings):
+            say("  (? = too little was seen to say)")
         if judged.findings:
             say()
         say(f"{_MARKS[VERDICT[judged.outcome]]} {VERDICT[judged.outcome]}   {summary(judged, self._exercise)}")
@@ -77,11 +81,12 @@ class Telling:
         at = place(worst or judged, self._exercise, self._file)
         cause = judged.cause if judged.cause != judged.got else ""
         rows = [("expected", judged.expected), ("got", judged.got), ("cause", cause), ("next", judged.next), ("at", at)]
-        self._tell(rows, worst.told if worst is not None else ())
+        story = worst.told if worst is not None and self._exercise.kind not in _TOLD_IN_ROWS else ()
+        self._tell(rows, story)
 
     def _tell(self, rows: list[tuple[str, str]], story: tuple[str, ...]) -> None:
         for label, text in rows:
-            lines = wrap(text, _width() - _LABEL - 2) if label != "at" else [text]
+            lines = wrap(text, told_width() - _LABEL - 2) if label != "at" else [text]
             for number, line in enumerate(filter(None, lines)):
                 say(f"  {label if not number else '':<{_LABEL}}{line}")
         say()
@@ -112,7 +117,7 @@ def summary(judged: Judgement, exercise: Exercise) -> str:
     if held == shown and judged.outcome == "pass":
         said = f"All {shown} {among} {plural}" if shown > 1 else f"The one {among} {singular}"
     else:
-        said = f"{held} of {shown} {among} {singular if held == 1 else plural}"
+        said = f"{held} of {shown} {among} {singular if 1 in (held, shown) else plural}"
     more = f"; {judged.hidden} more {'is' if judged.hidden == 1 else 'are'} tried when it is graded"
     return f"{said}{more if judged.hidden else ''}."
 
@@ -171,5 +176,6 @@ def _asked(example: Counterexample) -> str:
     return str(ops[example.op][0]) if ops and 0 <= example.op < len(ops) else ""
 
 
-def _width() -> int:
+def told_width() -> int:
+    """How wide a text may be: as the terminal, within what is easily read."""
     return max(40, min(96, get_terminal_size().columns))

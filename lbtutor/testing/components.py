@@ -185,7 +185,13 @@ COMPONENTS: dict[str, Component] = {
                 "specific",
                 "any",
                 "which of several matching rules wins: the most `specific`, or `any`, such as the first",
-            )
+            ),
+            "hosts": Claim(
+                "all",
+                "any",
+                "among which rules it looks: `all` that there are, or `any`, such as those of the best host alone, as"
+                " NGINX does",
+            ),
         },
     ),
     "ejection": Component(

@@ -73,7 +73,11 @@ def test_without_a_check_nobody_notices_and_with_nobody_left_all_are_given_out()
 
 def test_the_check_looks_after_what_else_happens_at_that_instant() -> None:
     scene = Scene(0, CHECK)
-    scene.loop.schedule(4.0, Order.ARRIVAL, lambda _: scene.names.find("a"), None)
+
+    def ask(_: None) -> None:
+        scene.names.find("a")
+
+    scene.loop.schedule(4.0, Order.ARRIVAL, ask, None)
     scene.names.changed("x", alive=False)
     scene.at(4.1)
     assert [type(event) for event in scene.told] == [Resolved, Relisted]

@@ -17,7 +17,7 @@ from lbtutor.labs.scenario import BackendSpec, PoolSpec, Scenario
 from lbtutor.tui.app import LbtutorApp
 from lbtutor.tui.screens.lesson import LessonScreen
 
-_MOST_PUMPS = 600
+_MOST_PUMPS = 3000
 
 
 def _question(name: str, returns: bool = False) -> Question:

@@ -81,7 +81,7 @@ def _past(run: Run[Choice]) -> str:
     companions=with_a_past,
     meets=("two balancers were compared",),
     times=6,
-    hint="Something in your choice belongs to this object or to this run only: a salt, an id, a time, a table of before.",
+    hint="Something in your choice belongs to this object or this run only: a salt, an id, a time, a table of before.",
 )
 def two_balancers_agree(run: Run[Choice]) -> None:
     """Two balancers with the same servers send a client to the same server, whatever each of them has seen before."""
@@ -167,6 +167,7 @@ def backwards(program: Program) -> list[Program]:
     claims={"order_free": True},
     source=many_ways,
     companions=backwards,
+    times=14,
     meets=(AGAIN, REVERSED),
     only_by={AGAIN: ("health", "remove", "add")},
     hint="Compare what a new balancer and one with a history hold for the same servers. Where do they differ?",

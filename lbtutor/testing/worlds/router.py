@@ -49,6 +49,15 @@ class Asked(Moment):
         """The rules that match; with `deep`, `*.a.com` takes `c.b.a.com` as well."""
         return [rule for rule in self.rules if matches(rule, self.host, self.path, self.headers or {}, deep=deep)]
 
+    def is_left_to_its_host(self) -> bool:
+        """Does nothing match among the rules of the best host? Then whoever looks no further finds nothing."""
+        return any(not self._of_the_best_host(deep=deep) for deep in (True, False))
+
+    def _of_the_best_host(self, deep: bool) -> list[Rule]:
+        known = [rule for rule in self.rules if matches((rule[0], "/", None, ""), self.host, "/", {}, deep=deep)]
+        top = max((rank((rule[0], "/", None, "")) for rule in known), default=None)
+        return [rule for rule in self.matching(deep) if rank((rule[0], "/", None, "")) == top]
+
     def best(self, deep: bool) -> set[str]:
         """The targets of the rules that win; more than one where a tie may fall anyhow."""
         found = self.matching(deep)
@@ -102,14 +111,14 @@ def grammar(draw: Draw, component: str) -> Program:  # noqa: ARG001 (there is on
     for number in range(count):
         rules.append(_rule(draw, f"t{number}"))
         if number and draw.chance(0.5):  # rules that differ in one thing alone, so that this must decide
-            other, part = draw.one(rules[:-1]), draw.one((2, 0, 1), (2, 1, 1))
+            other, part = draw.one(rules[:-1]), draw.one((2, 0, 1), (2, 2, 1))
             rules[-1][:3] = [rules[-1][k] if k == part else other[k] for k in range(3)]
     return Program({"rules": rules}, tuple(_ask(draw) for _ in range(draw.one((8, 16, 24)))))
 
 
 def _rule(draw: Draw, target: str) -> list[Any]:
     headers = {name: draw.one(VALUES) for name in HEADERS if draw.chance(0.5)} if draw.chance(0.5) else None
-    return [draw.one(PATTERNS, (4, 3, 2, 2, 1, 1, 1)), draw.one(PREFIXES), headers, target]
+    return [draw.one(PATTERNS, (4, 3, 2, 3, 3, 1, 1)), draw.one(PREFIXES), headers, target]
 
 
 def _ask(draw: Draw) -> Op:

@@ -226,3 +226,39 @@ class LengthOfTheText:
 
     def pick(self, request, backends):
         return backends[len(request.client) % len(backends)]
+
+
+class SpillsOver:
+    """Wrong: whose server has two requests open is sent to the next one, so load decides where a client goes."""
+
+    def __init__(self, backends):
+        self.names = [name for name, _ in backends]
+        self.down = set()
+        self.open = {}
+
+    def pick(self, client, now):
+        up = [name for name in self.names if name not in self.down]
+        if not up:
+            return None
+        index = zlib.crc32(client.encode()) % len(up)
+        if self.open.get(up[index], 0) >= 2:
+            index = (index + 1) % len(up)
+        return up[index]
+
+    def started(self, name, now):
+        self.open[name] = self.open.get(name, 0) + 1
+
+    def finished(self, name, now, latency, ok):
+        self.open[name] = max(0, self.open.get(name, 0) - 1)
+
+    def set_healthy(self, name, healthy):
+        (self.down.discard if healthy else self.down.add)(name)
+
+    def add(self, name, weight):
+        if name not in self.names:
+            self.names.append(name)
+
+    def remove(self, name):
+        if name in self.names:
+            self.names.remove(name)
+            self.down.discard(name)

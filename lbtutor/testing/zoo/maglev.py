@@ -4,7 +4,7 @@ import hashlib
 import random
 import zlib
 
-SIZE = 1021
+SIZE = 509
 """Slots; a prime, and small, so that building it is quick."""
 
 
@@ -157,6 +157,13 @@ class EmptyTable(Lookup):
         if self.table is None:
             self.table = self.build() if self.alive() else []
         return self.table[self.slot(client) % len(self.table)]
+
+
+class FailsOpen(Lookup):
+    """Wrong: with nobody up the first server is chosen all the same, though its answer is known."""
+
+    def pick(self, client, now):
+        return super().pick(client, now) or next(iter(self.weights), None)
 
 
 class StaleTable(Lookup):

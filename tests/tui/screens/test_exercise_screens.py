@@ -150,6 +150,7 @@ def test_the_next_exercise_is_selected_and_begins_with_enter(open_it: Open) -> N
 def test_verdicts_and_file_are_side_by_side_where_both_fit(open_it: Open) -> None:
     async def script(pilot: Keys, app: ExerciseApp) -> None:
         await judged(pilot, app, "fail")
+        await come(pilot, lambda: "▶" in text_of(app))
         seen = text_of(app)
         assert "Verdicts" in seen
         assert "class LeastConnections:" in seen

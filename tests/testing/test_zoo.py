@@ -1,0 +1,56 @@
+"""The laws, held against the zoo: every wrong implementation is caught, no right one is accused, and no law is idle."""
+
+from __future__ import annotations
+
+import pytest
+
+from lbtutor.testing.checking import check
+from lbtutor.testing.components import COMPONENTS, laws_of
+from lbtutor.testing.report import Report
+from lbtutor.testing.search import Profile
+from lbtutor.testing.zoo import Specimen, specimens
+
+SEEDS = (1, 2)
+VERDICT = Profile("verdict", programs=100, own=30, seconds=600, shorten=False)
+"""As hard as quick looks, without a clock."""
+
+
+def judged(specimen: Specimen, seed: int) -> Report:
+    """In this process; and what looks right here and is wrong, where there are two, whose `hash()` differs."""
+    report = check(specimen.file, specimen.component, cls=specimen.name, seed=seed, profile=VERDICT, in_process=True)
+    if specimen.fault and report.verdict == "passed":
+        return check(specimen.file, specimen.component, cls=specimen.name, seed=seed, profile=VERDICT)
+    return report
+
+
+def named(report: Report, verdict: str) -> set[str]:
+    return {law.name for law in report.laws if law.verdict == verdict}
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("component", COMPONENTS)
+def test_right_implementations_are_not_accused(component: str, seed: int) -> None:
+    for specimen in specimens(component):
+        if not specimen.fault:
+            report = judged(specimen, seed)
+            assert (named(report, "failed"), named(report, "unknown")) == (set(), set()), specimen
+            assert report.verdict == "passed"
+
+
+@pytest.mark.parametrize("component", COMPONENTS)
+def test_wrong_implementations_are_caught_and_each_law_catches_one_that_no_other_law_catches(component: str) -> None:
+    caught = {
+        specimen.name: [named(judged(specimen, seed), "failed") for seed in SEEDS]
+        for specimen in specimens(component)
+        if specimen.fault
+    }
+    assert all(all(laws) for laws in caught.values()), caught
+    by_one_law = [laws for laws in (set().union(*seeds) for seeds in caught.values()) if len(laws) == 1]
+    assert set().union(*by_one_law) >= {law.name for law in laws_of(component)}
+
+
+@pytest.mark.parametrize("component", COMPONENTS)
+def test_each_component_has_three_right_styles_and_six_wrong_ones(component: str) -> None:
+    kinds = [bool(specimen.fault) for specimen in specimens(component)]
+    assert kinds.count(False) >= 3
+    assert kinds.count(True) >= 6
