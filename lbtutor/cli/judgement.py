@@ -37,9 +37,20 @@ _LABEL = 10
 
 
 class Telling:
-    """Tells one judgement: findings as they come, then what came of it all. `begin` is called before the first word."""
+    """Tells one judgement: findings as they come, then what came of it all. `begin` is called before the first word.
 
-    def __init__(self, exercise: Exercise, file: Submission | None, begin: Callable[[], None] = lambda: None) -> None:
+    With `brief`, for a small screen, a judgement that fails lists only what else does not hold.
+    """
+
+    def __init__(
+        self,
+        exercise: Exercise,
+        file: Submission | None,
+        begin: Callable[[], None] = lambda: None,
+        *,
+        brief: bool = False,
+    ) -> None:
+        self._brief = brief
         self._exercise = exercise
         self._file = file
         self._begin = begin
@@ -60,21 +71,27 @@ class Telling:
             say()
 
     def end(self, judged: Judgement) -> None:
-        """Tell what came of it, and every law with its verdict."""
+        """Tell what came of it, and the laws with their verdicts."""
         if self._told is None:
             self._begin()
         if judged.outcome != "pass" and self._told is None:
             self._tell_whole(judged)
-        for found in judged.findings:
+        listed = self._listed(judged)
+        for found in listed:
             first, *rest = wrap(found.says, told_width() - 4) or [found.name]
             say(f"  {_MARKS[found.verdict]} {first}")
             for line in rest:
                 say(f"    {line}")
-        if any(found.verdict == "unknown" for found in judged.findings):
+        if any(found.verdict == "unknown" for found in listed):
             say("  (? = too little was seen to say)")
-        if judged.findings:
+        if listed:
             say()
         say(f"{_MARKS[VERDICT[judged.outcome]]} {VERDICT[judged.outcome]}   {summary(judged, self._exercise)}")
+
+    def _listed(self, judged: Judgement) -> list[Finding]:
+        if not self._brief or judged.outcome == "pass":
+            return list(judged.findings)
+        return [found for found in judged.findings if found.verdict == "failed" and found.name != self._told]
 
     def _tell_whole(self, judged: Judgement) -> None:
         worst = next((found for found in judged.findings if found.verdict == "failed"), None)

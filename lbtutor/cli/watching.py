@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 _CLEAR = "\x1b[H\x1b[2J"
 """Nothing but what is seen: whoever scrolls back finds what was there before."""
 
+_ROOMY = 40
+"""Lines of a terminal that has room for a story and all laws."""
+
 
 class Screen:
     """Tells the news of a watch. The last verdict stays until there is a word of the next one."""
@@ -29,7 +33,7 @@ class Screen:
         self._exercise = exercise
         self._workspace = workspace
         self._path = shown(workspace.path(exercise))
-        self._telling = Telling(exercise, None, self._clear)
+        self._telling = Telling(exercise, None, self._clear, brief=_is_low())
         self._is_terminal = sys.stdout.isatty()
         self._may_clear = self._is_terminal and os.environ.get("TERM", "dumb") != "dumb"
         if not self._is_terminal:
@@ -59,7 +63,7 @@ class Screen:
             file = self._workspace.read(self._exercise)
         except (NotGradable, OSError, ValueError):
             file = None  # why, the verdict says
-        self._telling = Telling(self._exercise, file, self._clear)
+        self._telling = Telling(self._exercise, file, self._clear, brief=_is_low())
         if self._is_terminal:
             sys.stdout.write("\rchecking ... ")
             sys.stdout.flush()
@@ -77,6 +81,11 @@ class Screen:
         sys.stdout.write(_CLEAR if self._may_clear else "\n\n")
         say(f"{self._exercise.id}: {self._exercise.asks}")
         say()
+
+
+def _is_low() -> bool:
+    """Would a verdict with every law scroll its own first lines away?"""
+    return shutil.get_terminal_size().lines < _ROOMY
 
 
 def _clock() -> str:

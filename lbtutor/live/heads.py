@@ -266,14 +266,18 @@ def _old_host(version: str, host: bytes | None) -> bytes:
 
 
 def _chunked(value: bytes, version: str) -> bool:
-    """Chunked must be the last coding, to show the end, and is the only one known (RFC 9112, sections 6.1 and 6.3)."""
+    """Chunked must be the last coding, to show the end, and is the only one known (RFC 9112, sections 6.1 and 6.3).
+
+    For one that is not known the RFC would have 501; here it is one more body whose end two readers may see in two
+    places, and answered as all of those are.
+    """
     *others, last = (coding.strip() for coding in value.lower().split(b","))
     if version == "1.0":
         raise Refusal(400, "Transfer-Encoding in HTTP/1.0")
     if last != b"chunked":
         raise Refusal(400, "a Transfer-Encoding that does not end with chunked")
     if others:
-        raise Refusal(501, "a transfer coding besides chunked")
+        raise Refusal(400, "a transfer coding besides chunked")
     return True
 
 

@@ -718,7 +718,7 @@ def test_empty_lines_before_a_request_are_ignored(
 @pytest.mark.parametrize(
     ("message", "status"),
     [
-        (HEAD + b"Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", 501),
+        (HEAD + b"Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", 400),
         (b"CONNECT lab:443 HTTP/1.1\r\nHost: lab\r\n\r\n", 501),
         (HEAD + b"Expect: the unexpected\r\nContent-Length: 3\r\n\r\nabc", 417),
         (b"GET / HTTP/2.0\r\nHost: lab\r\n\r\n", 505),

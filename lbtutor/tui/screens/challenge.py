@@ -62,7 +62,7 @@ def _entry(name: str, path: Path, *, own: bool) -> Entry:
     try:
         return Entry(name, path, own, load_design(path), "")
     except ConfigError as error:
-        return Entry(name, path, own, None, str(error))
+        return Entry(name, path, own, None, str(error).replace(str(path), path.name))
 
 
 class DesignsScreen(ChallengeScreen):
