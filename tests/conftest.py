@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
@@ -21,6 +22,12 @@ from lbtutor.core import (
     Service,
     Traffic,
 )
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """What `-n auto` comes to: half as many again as there are cores, since much of the suite waits for sockets."""
+    cores = os.cpu_count() or 1
+    return cores + cores // 2
 
 
 def _one_pool(
