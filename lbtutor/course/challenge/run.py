@@ -27,8 +27,8 @@ from lbtutor.sim.flow import play_flow
 TOLD_BY = (
     "flow model: the whole hour in steps of a second, as means without chance (no bursts, no unlucky hash). "
     "Held against the exact simulation in small worlds, it serves, sheds and loses within 3 % of what is offered, "
-    "6 % where all requests lean on an instance that has no WebSockets yet. A crowd that retries itself into a collapse "
-    "it does not see; the exact window of the peak does"
+    "6 % where all requests lean on an instance that has no WebSockets yet. A crowd that retries itself into a "
+    "collapse it does not see; the exact window of the peak does"
 )
 """What the numbers are worth; shown wherever they are. tests/agreement/test_flow_and_kernel.py holds it to that."""
 

@@ -132,7 +132,9 @@ def test_a_design_of_ones_own_that_is_wrong_is_listed_and_says_where(open_it: Op
 
     async def script(pilot: Keys, app: ChallengeApp) -> None:
         await to_own(pilot, app, until)
-        await until(pilot, lambda: "mine.toml:2: balancer: there is no such" in " ".join(text_of(app).replace("│", " ").split()))
+        await until(
+            pilot, lambda: "mine.toml:2: balancer: there is no such" in " ".join(text_of(app).replace("│", " ").split())
+        )
         await pilot.press("enter")
         await until(pilot, lambda: any("not a design yet" in note.message for note in app._notifications))
         assert isinstance(app.screen, DesignsScreen)
