@@ -19,4 +19,4 @@ class LeastConnections:
                 best = [backend]
             elif backend.in_flight == least:
                 best.append(backend)
-        return self.rng.choice(best)
+        return best[int(self.rng.random() * len(best))]

@@ -22,4 +22,4 @@ class LeastConnections:
                 best.append(backend)
             elif backend.in_flight == least:
                 best.append(backend)
-        return self.rng.choice(best)
+        return best[int(self.rng.random() * len(best))]

@@ -33,7 +33,10 @@ class Router:
         return host.endswith(pattern[1:]) if pattern.startswith("*.") else host == pattern
 
     def path_matches(self, prefix, path):
-        """Whether the path begins with the prefix, by whole segments: `/api` matches `/api/x`, and not `/apix`."""
+        """Whether the path begins with the prefix, by whole segments: `/api` matches `/api/x`, and not `/apix`.
+
+        A slash at the end of the prefix means nothing: `/api/` matches what `/api` does.
+        """
         return path.startswith(prefix)  # the gap: what may follow the prefix?
 
     def rank(self, rule):

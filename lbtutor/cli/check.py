@@ -87,7 +87,7 @@ def check(
     if json:
         say_json(document(report, kept))
     else:
-        _sum_up(report, target)
+        _sum_up(report, target, _as_said(claim or [], adapt or [], lenient=lenient))
         _say_kept(kept, target)
     if show and kept is not None:
         screens: Screens = context.obj
@@ -203,16 +203,26 @@ def told(found: Counterexample | Case, hint: str) -> list[str]:
     return lines
 
 
-def _sum_up(report: Report, target: str) -> None:
+def _as_said(claims: list[str], adapt: list[str], *, lenient: bool) -> str:
+    """The options that a second run needs to be held to the same."""
+    said = [*["--lenient"] * lenient, *(f"--claim {shlex.quote(one)}" for one in claims)]
+    return "".join(f" {option}" for option in (*said, *(f"--adapt {shlex.quote(one)}" for one in adapt)))
+
+
+def _sum_up(report: Report, target: str, options: str) -> None:
     counts = {verdict: sum(law.verdict == verdict for law in report.laws) for verdict in _MARKS}
     listed = ", ".join(f"{count} {verdict}" for verdict, count in counts.items() if count)
+    for law in report.laws:
+        if law.verdict == "not checked":
+            _say_law(law)
     say()
     say(f"{_MARKS[report.verdict]} {report.verdict}   {report.target} as {report.component}: {listed}")
     say(f"{_INDENT}its shape: {report.shape}; {report.seconds:.1f} s")
     if report.claims:
         say(f"{_INDENT}held to: {', '.join(f'{name} = {value}' for name, value in report.claims.items())}")
     if report.verdict != "passed":
-        say(f"{_INDENT}the same examples again: lbtutor check {target} --as {report.component} --seed {report.seed}")
+        again = f"lbtutor check {target} --as {report.component}{options} --seed {report.seed}"
+        say(f"{_INDENT}the same examples again: {again}")
 
 
 def _claims(said: list[str]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
+from shutil import get_terminal_size
 from textwrap import wrap
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -30,6 +31,9 @@ exercise = typer.Typer(
     help="Write a part of a load balancer yourself, and see what it does to every law that holds for it.",
     rich_markup_mode=None,
 )
+
+_ROOMY = 105
+"""Columns of a terminal in which kind and level of an exercise stand beside its title."""
 
 _GLYPHS = {"passed": "✓", "failed": "✕", "begun": "●", "new": "·"}
 
@@ -114,21 +118,25 @@ def start(
 
 @exercise.command()
 def check(
+    context: typer.Context,
     which: Which = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")] = False,
     thorough: Annotated[bool, typer.Option("--thorough", help="Look thirty times as hard.")] = False,
     seed: Seed = None,
+    show: Annotated[bool, typer.Option("--show", help="Play how the first law was broken, on the stage.")] = False,
 ) -> None:
     """Judge your file: what was expected, what came, why, and what to do next.
 
     It runs in a process of its own with no files, no network and limits on time and memory. Exit codes: 0 passed,
-    1 not yet, 3 too little was seen to say.
+    1 not yet, 3 too little was seen to say, 4 your code cannot be kept apart on this machine, or lbtutor has a fault.
     """
     from lbtutor.cli.judgement import Telling, document, exit_of_outcome
     from lbtutor.course.exercises.checking import unreadable
     from lbtutor.course.exercises.judging import Depth, judge
     from lbtutor.testing.sandbox import NotGradable
 
+    if show and not is_terminal():
+        raise ConfigError("--show needs a terminal; the story is told without it")
     record = _record()
     chosen, workspace = _meant(which, record)
     telling = Telling(chosen, None)
@@ -149,7 +157,19 @@ def check(
         telling.end(judged)
         _tell_what_is_next(judged, chosen, record, is_first=not was_passed)
     _tell_notices(record)
+    if show:
+        _show_story(context.obj, chosen, judged)
     raise typer.Exit(exit_of_outcome(judged))
+
+
+def _show_story(screens: Screens, chosen: Exercise, judged: Judgement) -> None:
+    from lbtutor.course.exercises.story import keep_story
+
+    kept = keep_story(chosen, judged)
+    if kept is not None:
+        screens.replay(kept)
+    else:
+        note("There is no story to play: no law was broken in one.")
 
 
 @exercise.command()
@@ -218,7 +238,18 @@ def run(
         raise ConfigError(f"{chosen.id} is no algorithm that a balancer could ask; {_seen_instead(chosen)}")
     own = f"{shown(workspace.begun(chosen))}:{chosen.cls}"
     note(f"lbtutor lab run {chosen.lab} --algorithm {own} --on {on.value}")
+    _tell_what_to_see(chosen)
     run_lab(chosen.lab, on=on, algorithm=own, plain=plain)
+
+
+def _tell_what_to_see(chosen: Exercise) -> None:
+    """The lab's story, since numbers without one are only numbers."""
+    from lbtutor.cli.judgement import told_width
+    from lbtutor.labs.scenario import load_scenario, scenario_names
+
+    story = load_scenario(scenario_names()[chosen.lab]).story
+    for line in wrap(" ".join(filter(None, (story, chosen.sees))), told_width()):
+        note(line)
 
 
 def _seen_instead(chosen: Exercise) -> str:
@@ -294,14 +325,15 @@ def solution(
 
 
 def listed() -> list[str]:
-    """The lines of `lbtutor exercise list`."""
+    """The lines of `lbtutor exercise list`; where there is no room for them, without kind and level."""
     rows = _documents()
     widths = {key: max((len(str(row[key])) for row in rows), default=0) for key in ("number", "id", "kind")}
+    is_roomy = get_terminal_size().columns >= _ROOMY
+    more = [f"{row['kind']:<{widths['kind']}}  level {row['level']}  " if is_roomy else "" for row in rows]
     return [
         f"{'→' if row['next'] else ' '} {row['number']:>{widths['number']}}  "
-        f"{_GLYPHS[row['state']]} {row['state']:<6}  {row['id']:<{widths['id']}}  "
-        f"{row['kind']:<{widths['kind']}}  level {row['level']}  {row['title']}"
-        for row in rows
+        f"{_GLYPHS[row['state']]} {row['state']:<6}  {row['id']:<{widths['id']}}  {middle}{row['title']}"
+        for row, middle in zip(rows, more, strict=True)
     ]
 
 
@@ -345,7 +377,8 @@ def _meant(which: str | None, record: ExerciseRecord) -> tuple[Exercise, Workspa
     from lbtutor.course.exercises.manifest import exercises
     from lbtutor.course.exercises.workspace import find
 
-    name = which or record.last
+    last = next((one.id for one in exercises() if one.id == record.last), None)  # one that is gone is not meant
+    name = which or last
     if name is None:
         raise ConfigError("which exercise? `lbtutor exercise start` begins the next, `lbtutor exercise list` shows all")
     return find(name, exercises()), _workspace(record, None)
@@ -377,22 +410,32 @@ def _introduce(chosen: Exercise, workspace: Workspace, record: ExerciseRecord, *
     say("Or now and then: lbtutor exercise check. If you are stuck: lbtutor exercise hint")
     missing = [one.id for one in exercises() if one.id in chosen.needs and not record.has_passed(one)]
     if missing:
-        note(f"It builds on {', '.join(missing)}, which you have not passed yet.")
+        note(f"It builds on {', '.join(missing)}, which you have not passed yet. You may go on all the same.")
 
 
 def _tell_what_is_next(judged: Judgement, chosen: Exercise, record: ExerciseRecord, *, is_first: bool) -> None:
     if judged.outcome == "pass":
         recorded = "Recorded. " if is_first else ""
-        say(f"           {recorded}A solution to compare with: lbtutor exercise solution {chosen.id}")
+        _offer(f"{recorded}A solution to compare with:", f"lbtutor exercise solution {chosen.id}")
         if chosen.lab and chosen.cls:
-            say(f"           Yours at work, on real sockets: lbtutor exercise run {chosen.id}")
+            _offer("Yours at work, on real sockets:", f"lbtutor exercise run {chosen.id}")
         say(f"           {next_of(record)}")
     elif judged.findings:
         if sum(found.verdict == "failed" for found in judged.findings) > 1 and chosen.kind in ("implement", "fault"):
             say("           Mend the first one told above; the others often have the same cause.")
         if chosen.kind in ("implement", "fault", "law"):
-            say(f"           The same examples again: lbtutor exercise check {chosen.id} --seed {judged.seed}")
-        say(f"           A hint: lbtutor exercise hint {chosen.id}")
+            is_story = any(found.counterexample is not None for found in judged.findings)
+            more = " (with --show: the story on the stage)" if is_story else ""
+            _offer(f"The same examples again{more}:", f"lbtutor exercise check {chosen.id} --seed {judged.seed}")
+        _offer("A hint:", f"lbtutor exercise hint {chosen.id}")
+
+
+def _offer(what: str, command: str) -> None:
+    """A command to copy: behind what it does, or below it where the line would be broken."""
+    from lbtutor.cli.judgement import told_width
+
+    line = f"           {what} {command}"
+    say(line if len(line) <= told_width() else f"           {what}\n             {command}")
 
 
 def _put(text: str, out: Path | None) -> None:

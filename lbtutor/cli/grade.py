@@ -6,7 +6,8 @@ import secrets
 from collections.abc import Iterator, Sequence
 from enum import StrEnum
 from pathlib import Path
-from textwrap import wrap
+from shutil import get_terminal_size
+from textwrap import shorten, wrap
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -23,7 +24,11 @@ if TYPE_CHECKING:
     from lbtutor.course.grading.run import Graded
 
 _MARKS = {"pass": "✓", "fail": "✕", "unknown": "?", "not_gradable": "✕", "missing": "·", "grader_error": "!"}
-_WIDTH = 100
+_WIDEST = 100
+_SUMMARY = 44
+"""Columns that are left for a learner's points and counts, however long the name."""
+_LONGEST = 240
+"""So many characters of what a learner's code says are shown; the records have the rest."""
 _DEMANDS = ("rlimits", "memory", "landlock", "seccomp", "user", "network")
 
 
@@ -41,7 +46,7 @@ def grade(
         list[Path],
         typer.Argument(
             metavar="FOLDER|ARCHIVE...",
-            help="A learner's folder, zip or tar file, or a folder of such, each called as its learner.",
+            help="A learner's folder, zip or tar file, or a folder or archive of such, each called as its learner.",
             show_default=False,
         ),
     ],
@@ -95,7 +100,7 @@ def grade(
         graded = graded_by(
             everybody, chosen, terms, kept, tell or _nobody_hears, lanes=jobs, dask=dask, resume=resume
         )  # fmt: skip
-    _write(graded, format_, out)
+    _write(graded, format_, out, is_secret=seed is None)
     known = f"; {graded.reused} mark{'s were' if graded.reused > 1 else ' was'} known before" if graded.reused else ""
     note(f"records: {kept.folder}{known}")
     if graded.interrupted:
@@ -128,11 +133,11 @@ def _confined(require: str, *, here: bool) -> tuple[str, ...]:
     return demands
 
 
-def _write(graded: Graded, format_: Format, out: Path | None) -> None:
+def _write(graded: Graded, format_: Format, out: Path | None, *, is_secret: bool) -> None:
     from lbtutor.course.grading.formats import document, gradescope, spreadsheet
 
     if format_ in (Format.TABLE, Format.CSV):
-        text = spreadsheet(graded) if format_ is Format.CSV else "\n".join(_table(graded)) + "\n"
+        text = spreadsheet(graded) if format_ is Format.CSV else _text(graded, is_secret=is_secret)
         if out is None:
             say(text.removesuffix("\n").removesuffix("\r"))
         keep_text(out, text)
@@ -153,39 +158,73 @@ def _trouble(graded: Graded) -> str:
     return faults[0] if faults else "interrupted" if graded.interrupted else ""
 
 
+def _text(graded: Graded, *, is_secret: bool) -> str:
+    return "\n".join(_table(graded, is_secret=is_secret)) + "\n"
+
+
 # -- the table ---------------------------------------------------------------------------------------------------------
 
 
-def _table(graded: Graded) -> Iterator[str]:
-    width = max((len(record.learner) for record in graded.records), default=0)
+def _table(graded: Graded, *, is_secret: bool) -> Iterator[str]:
+    from rich.cells import cell_len
+
+    width = max((cell_len(record.learner) for record in graded.records), default=0)
+    columns = min(get_terminal_size().columns, _WIDEST)
+    width = max(min(width, columns - _SUMMARY), 0)
     for record in graded.records:
         counts = [f"{count} {word.replace('_', ' ')}" for word in _MARKS if (count := _count(record, word))]
-        yield f"{record.learner:<{width}}  {record.score:g} of {record.max_score:g} points   {', '.join(counts)}"
+        points = f"{_points(record.score)} of {_points(record.max_score)} points"
+        if cell_len(record.learner) > width:
+            yield record.learner
+        name = "" if cell_len(record.learner) > width else record.learner
+        yield f"{name}{' ' * (width - cell_len(name))}  {points}  {', '.join(counts)}"
         for mark in record.marks:
             if mark.verdict != "missing":
-                yield from (f"  {line}" for line in _mark(mark))
+                yield from _mark(mark, columns)
+        yield from _missing(record, columns)
         yield ""
     for same in graded.same:
-        yield f"the same file for {same.exercise}: {', '.join(same.learners)}"
-    yield f"{len(graded.records)} graded with hidden laws and a secret seed; what each law found is in the records"
+        yield from _wrapped(f"{same.says} for {same.exercise}: {', '.join(same.learners)}", columns, 0)
+    if ours := [f"{record.learner} ({mark.exercise})" for record, mark in _ours(graded)]:
+        yield from _wrapped(f"! grading itself failed for {', '.join(ours)}; try again with --resume", columns, 0)
+    seed = "a secret seed" if is_secret else "the seed that was given"
+    yield from _wrapped(
+        f"{len(graded.records)} graded with hidden laws and {seed}; what each law found is in the records", columns, 0
+    )
 
 
 def _count(record: Record, verdict: str) -> int:
     return sum(mark.verdict == verdict for mark in record.marks)
 
 
-def _mark(mark: Mark) -> Iterator[str]:
-    points = "no points lost" if mark.verdict == "grader_error" else f"{mark.score:g} of {mark.max_score:g}"
-    yield f"{_MARKS[mark.verdict]} {mark.exercise:<28} {mark.verdict.replace('_', ' '):<13} {points}"
+def _ours(graded: Graded) -> Iterator[tuple[Record, Mark]]:
+    yield from ((record, mark) for record in graded.records for mark in record.marks if mark.verdict == "grader_error")
+
+
+def _points(points: float) -> str:
+    """Two digits after the point; the records have all."""
+    return f"{points:.2f}".rstrip("0").rstrip(".")
+
+
+def _mark(mark: Mark, columns: int) -> Iterator[str]:
+    score = f"{_points(mark.score)} of {_points(mark.max_score)}"
+    points = "no points lost" if mark.verdict == "grader_error" else score
+    yield f"  {_MARKS[mark.verdict]} {mark.exercise:<24} {mark.verdict.replace('_', ' '):<13} {points}"
     for text in _said(mark):
-        yield from (f"    {line}" for line in wrap(text, _WIDTH))
-    yield from (f"    {_suite(suite)}" for suite in mark.suites if suite.verdict != "passed")
+        yield from _wrapped(shorten(text, _LONGEST, placeholder=" …"), columns, 6)
+    for suite in mark.suites:
+        if suite.verdict == "failed":
+            yield from _wrapped(_suite(suite), columns, 6)
+    if left := sum(suite.verdict == "unknown" for suite in mark.suites):
+        yield from _wrapped(f"? {left} more could not be judged", columns, 6)
 
 
 def _said(mark: Mark) -> Iterator[str]:
-    if mark.verdict != "pass":
-        yield from [f"expected {mark.expected}, got {mark.got}"] if mark.got else []
-        yield from [mark.cause] if mark.cause not in ("", mark.got) else []
+    """Why, once: what was expected and got, or the cause where that is all there is; and what was noted."""
+    if mark.verdict in ("fail", "unknown") and mark.got:
+        yield f"expected {mark.expected}, got {mark.got}"
+    if mark.cause and mark.verdict != "pass" and mark.cause not in {suite.says for suite in mark.suites}:
+        yield mark.cause
     yield from mark.remarks
 
 
@@ -193,7 +232,22 @@ def _suite(suite: Suite) -> str:
     shaky = suite.failure.repeats if suite.failure is not None else ""
     notes = [f"not repeatable: it fails {shaky}"] * bool(shaky) + ["a hidden law"] * suite.hidden
     listed = f" ({'; '.join(notes)})" if notes else ""
-    return f"{'✕' if suite.verdict == 'failed' else '?'} {suite.says}{listed}"
+    return f"✕ {suite.says}{listed}"
+
+
+def _missing(record: Record, columns: int) -> Iterator[str]:
+    """Those that were not handed in: all of them in one line, and what they may be called instead."""
+    missing = [mark for mark in record.marks if mark.verdict == "missing"]
+    if 0 < len(missing) < len(record.marks):
+        yield from _wrapped(f"· missing: {', '.join(mark.exercise for mark in missing)}", columns, 2)
+    for mark in missing:
+        if "but there is" in mark.cause:
+            yield from _wrapped(mark.cause, columns, 6)
+
+
+def _wrapped(text: str, columns: int, indent: int) -> list[str]:
+    """Lines that fit; those after the first stand two further in."""
+    return wrap(text, columns, initial_indent=" " * indent, subsequent_indent=" " * (indent + 2))
 
 
 def _nobody_hears(share: float) -> None:

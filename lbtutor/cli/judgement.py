@@ -17,7 +17,6 @@ from lbtutor.cli.text import say
 if TYPE_CHECKING:
     from lbtutor.course.exercises.judging import Finding, Judgement
     from lbtutor.course.exercises.manifest import Exercise
-    from lbtutor.testing.report import Counterexample
     from lbtutor.testing.sandbox import Submission
 
 VERDICT = {"pass": "passed", "fail": "failed", "unknown": "unknown", "not gradable": "failed", "grader error": "fault"}
@@ -34,6 +33,8 @@ _NOUNS = {
 _TOLD_IN_ROWS = ("break", "audit")
 """Kinds whose story is the rows themselves: what was measured, or answered, and why that is wrong."""
 _LABEL = 10
+_PLACES = ("at", "from")
+"""Labels of a line of the learner's file, which is told as it stands there."""
 
 
 class Telling:
@@ -63,9 +64,10 @@ class Telling:
             return
         self._begin()
         self._told = found.name
-        because = [("because", example.because)] if example.because else []
-        rows = [("expected", example.expected), ("got", example.got), *because, ("the law", found.says)]
-        self._tell([*rows, ("next", found.next), ("at", place(found, self._exercise, self._file))], found.told)
+        where = place(found, self._exercise, self._file)
+        rows = [("expected", example.expected), ("got", example.got), where]
+        rows += [("because", example.because), ("the law", found.says), ("next", found.next)]
+        self._tell(rows, found.told)
         if example.repeats:
             say(f"  Not every time: {example.repeats}. There is chance in the code that is not its `rng`.")
             say()
@@ -95,20 +97,21 @@ class Telling:
 
     def _tell_whole(self, judged: Judgement) -> None:
         worst = next((found for found in judged.findings if found.verdict == "failed"), None)
-        at = place(worst or judged, self._exercise, self._file)
+        where = place(worst or judged, self._exercise, self._file)
         cause = judged.cause if judged.cause != judged.got else ""
-        rows = [("expected", judged.expected), ("got", judged.got), ("cause", cause), ("next", judged.next), ("at", at)]
+        rows = [("expected", judged.expected), ("got", judged.got), where, ("cause", cause), ("next", judged.next)]
         story = worst.told if worst is not None and self._exercise.kind not in _TOLD_IN_ROWS else ()
         self._tell(rows, story)
 
     def _tell(self, rows: list[tuple[str, str]], story: tuple[str, ...]) -> None:
         for label, text in rows:
-            lines = wrap(text, told_width() - _LABEL - 2) if label != "at" else [text]
+            lines = wrap(text, told_width() - _LABEL - 2) if label not in _PLACES else [text]
             for number, line in enumerate(filter(None, lines)):
                 say(f"  {label if not number else '':<{_LABEL}}{line}")
         say()
         for line in story:
-            say(f"    {line}")
+            for part in _folded(line, told_width() - 4):
+                say(f"    {part}")
         if story:
             say()
 
@@ -139,12 +142,14 @@ def summary(judged: Judgement, exercise: Exercise) -> str:
     return f"{said}{more if judged.hidden else ''}."
 
 
-def place(found: Finding | Judgement, exercise: Exercise, file: Submission | None) -> str:
-    """Where to look in the learner's file, with the text of the line: where it raised, or else what was asked."""
-    number = 0 if file is None else found.line or _line_asked(found, exercise, file)
-    if file is None or not number:
-        return ""
-    return f"{exercise.gives}:{number}   {file.line(number).strip()}"
+def place(found: Finding | Judgement, exercise: Exercise, file: Submission | None) -> tuple[str, str]:
+    """Where to look in the learner's file, with the text of the line: `at` that line, or `from` what begins there."""
+    from lbtutor.course.exercises.placing import place_of
+
+    known = None if file is None else place_of(found, exercise, file)
+    if file is None or known is None:
+        return "at", ""
+    return known.how, f"{exercise.gives}:{known.line}   {file.line(known.line).strip()}"
 
 
 def exit_of_outcome(judged: Judgement) -> Exit:
@@ -167,30 +172,10 @@ def document(judged: Judgement, exercise: Exercise, path: str) -> dict[str, Any]
     }
 
 
-def _line_asked(found: Finding | Judgement, exercise: Exercise, file: Submission) -> int:
-    """The line of the method that was asked at the break: the one of the operation's name, or the only one; or 0."""
-    import ast
-
-    example = getattr(found, "counterexample", None)
-    if example is None:
-        return 0
-    try:
-        tree = ast.parse(file.data)
-    except (SyntaxError, ValueError):
-        return 0
-    lines = {
-        method.name: method.lineno
-        for node in tree.body
-        if isinstance(node, ast.ClassDef) and node.name == exercise.cls
-        for method in node.body
-        if isinstance(method, ast.FunctionDef) and not method.name.startswith("_")
-    }
-    return lines.get(_asked(example)) or (next(iter(lines.values())) if len(lines) == 1 else 0)
-
-
-def _asked(example: Counterexample) -> str:
-    ops = example.program.ops
-    return str(ops[example.op][0]) if ops and 0 <= example.op < len(ops) else ""
+def _folded(line: str, width: int) -> list[str]:
+    """A line of a story, in as many as it takes; those that go on stand a little further in."""
+    within = len(line) - len(line.lstrip()) + 4
+    return wrap(line, width, subsequent_indent=" " * within) or [""]
 
 
 def told_width() -> int:

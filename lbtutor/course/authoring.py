@@ -2,7 +2,8 @@
 
 An exercise that passes as given teaches nothing, one that fails for another reason than it says teaches what is wrong,
 and a solution that does not pass is an insult. So each start and each solution is judged for real, in the same way as a
-learner's own file, and the rest (hints, names, what a start may import) is read.
+learner's own file, and the rest (hints, names, what a start may import) is read. What a learner is told first about the
+start is looked at too: it is about the gap, it names a line, and its story is short.
 """
 
 from __future__ import annotations
@@ -10,16 +11,20 @@ from __future__ import annotations
 import ast
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 from lbtutor.core.errors import ConfigError
+from lbtutor.course.exercises.by_laws import LONG
 from lbtutor.course.exercises.judging import Depth, Finding, judge
 from lbtutor.course.exercises.manifest import Exercise
+from lbtutor.course.exercises.manifest import exercise as exercise_of
 from lbtutor.course.exercises.manifest import exercises as all_exercises
+from lbtutor.course.exercises.placing import place_of
 from lbtutor.labs.library import lesson_folders
+from lbtutor.labs.processes import in_processes
 from lbtutor.labs.scenario import scenario_names
 from lbtutor.testing.components import laws_of
-from lbtutor.testing.sandbox import read_submission
+from lbtutor.testing.sandbox import Submission, read_submission
 from lbtutor.testing.sandbox.faults import NotGradable
 
 FORBIDDEN = (
@@ -136,35 +141,75 @@ def _judged_faults(exercise: Exercise, seed: int | None) -> Iterator[str]:
 class _SentBack(Exception):
     """The start failed for what it is meant to fail for; nothing else needs to be found out about it."""
 
+    def __init__(self, finding: Finding) -> None:
+        super().__init__(finding.name)
+        self.finding = finding
+
 
 def _start_faults(exercise: Exercise, seed: int | None) -> Iterator[str]:
+    """What a learner is told first, who checks the start as it is given: for the reason that is meant, and enough."""
+    is_by_laws = exercise.kind in ("implement", "fault")
+    start = read_submission(exercise.start)
+
     def look(finding: Finding) -> None:
-        if finding.verdict == "failed" and finding.name == exercise.fails and finding.told:
-            raise _SentBack
+        if is_by_laws and finding.verdict == "failed" and finding.told:
+            raise _SentBack(finding)
 
     try:
-        given = judge(exercise, read_submission(exercise.start), Depth(seed=seed, told=look))
-    except _SentBack:
+        given = judge(exercise, start, Depth(seed=seed, told=look))
+    except _SentBack as sent_back:
+        yield from _feedback_faults(exercise, sent_back.finding, start)
         return
-    failed = [finding.name for finding in given.findings if finding.verdict == "failed"]
-    if given.outcome == "fail":
-        yield f"its start is sent back for {', '.join(failed) or given.cause}, and not for {exercise.fails}"
-    else:
+    if given.outcome != "fail":
         yield f"its start is not sent back: {given.outcome} {given.cause}".strip()
+        return
+    failed = [finding for finding in given.findings if finding.verdict == "failed"]
+    meant = [finding for finding in failed if finding.name == exercise.fails]
+    first = meant if exercise.kind == "law" else failed[:1]  # wrong ones are told in any order
+    if not meant or first != meant[:1]:
+        names = ", ".join(finding.name for finding in failed) or given.cause
+        yield f"its start is sent back for {names}, and not for {exercise.fails}"
+        return
+    yield from _lacking({"expected": given.expected, "got": given.got, "cause": given.cause, "next": given.next})
 
 
-def everything(tell: Callable[[str, list[str]], None], *, seed: int | None = None) -> bool:
-    """Look at all exercises and lessons; `tell` hears the name and the faults of each. True when there is none.
+def _feedback_faults(exercise: Exercise, told_first: Finding, start: Submission) -> Iterator[str]:
+    if told_first.name != exercise.fails:
+        yield f"its start is sent back for {told_first.name}, and not for {exercise.fails}"
+        return
+    example = told_first.counterexample
+    if example is None:
+        yield "its start is sent back without a story"
+        return
+    told = {"expected": example.expected, "got": example.got, "law": told_first.says, "next": told_first.next}
+    yield from _lacking(told)
+    yield from _faults(
+        (place_of(told_first, exercise, start) is None, "what is said of its start names no line in it"),
+        (len(example.program.ops) > LONG, f"the story of its start takes {len(example.program.ops)} operations"),
+    )
 
-    Raises `ConfigError` for a manifest that cannot be read.
+
+def _lacking(told: Mapping[str, str]) -> Iterator[str]:
+    yield from (f"what is said of its start lacks: {label}" for label, text in told.items() if not text.strip())
+    if told["expected"] == told["got"]:
+        yield "what is said of its start expects what it got"
+
+
+# --- all of it
+
+
+def everything(progress: Callable[[float], None], *, seed: int | None = None) -> list[tuple[str, list[str] | None]]:
+    """Look at all exercises and lessons, on every core: the name of each, and its faults; None if it came to none.
+
+    `progress` hears what share is done. Raises `ConfigError` for a manifest that cannot be read.
     """
-    sound = True
-    for exercise in all_exercises():
-        faults = amiss_with(exercise, seed=seed)
-        tell(f"exercise {exercise.id}", faults)
-        sound = sound and not faults
-    for folder in lesson_folders():
-        faults = amiss_with_lesson(folder.name)
-        tell(f"lesson {folder.name}", faults)
-        sound = sound and not faults
-    return sound
+    jobs = [("exercise", one.id, seed) for one in all_exercises()]
+    jobs += [("lesson", folder.name, seed) for folder in lesson_folders()]
+    found = in_processes(_examined, jobs, progress)
+    return [(f"{kind} {name}", faults) for (kind, name, _), faults in zip(jobs, found, strict=True)]
+
+
+def _examined(job: tuple[str, str, int | None], tell: Callable[[float], None]) -> list[str]:
+    kind, name, seed = job
+    tell(0.0)
+    return amiss_with_lesson(name) if kind == "lesson" else amiss_with(exercise_of(name), seed=seed)

@@ -24,15 +24,17 @@
 
 Nothing in it is counted up. Answers are a set that grows, a step has the time when it was last done, what can be done
 only once (to pass, to see a hint) has the time when it first was, and a reset is a time up to which nothing counts; but
-what was passed stays passed. So two copies are merged by uniting them, in any order, as often as one likes. What a
-record holds beyond this is kept as it is.
+what was passed stays passed. So two copies are merged by uniting them, in any order, as often as one likes: put one
+behind the other in one file (`cat`), or let git merge them, conflict marks and all. What a record holds beyond this is
+kept as it is.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
+from functools import reduce
 from typing import Annotated, Any
 
 import msgspec
@@ -106,11 +108,18 @@ class NewerFormat(Exception):
 
 
 def read_record(content: bytes) -> Table:
-    """The record in a file's content; raises `ConfigError` when it is not one, `NewerFormat` when it is too new."""
+    """The record in a file's content; raises `ConfigError` when it is not one, `NewerFormat` when it is too new.
+
+    Several records in one file, one after the other or as git leaves two that it could not merge, are one record.
+    """
     try:
-        raw = json.loads(content)
+        told = [raw for side in _sides(content.decode("utf-8")) for raw in _documents(side)]
     except (ValueError, RecursionError) as error:
         raise ConfigError(f"not JSON: {error}") from None
+    return reduce(united, map(_checked, told))
+
+
+def _checked(raw: Any) -> Table:  # noqa: ANN401  whatever JSON had
     if not isinstance(raw, dict) or type(raw.get("format")) is not int:
         raise ConfigError("not a record of progress: it names no format")
     if raw["format"] > FORMAT:
@@ -120,6 +129,36 @@ def read_record(content: bytes) -> Table:
     except msgspec.ValidationError as error:
         raise ConfigError(f"not a record of progress: {error}") from None
     return raw
+
+
+def _sides(text: str) -> list[str]:
+    """The text; or ours and theirs, where git has left both between its marks."""
+    if not any(line.startswith("<<<<<<< ") for line in text.splitlines()):
+        return [text]
+    sides: tuple[list[str], list[str]] = ([], [])
+    of: tuple[int, ...] = (0, 1)
+    for line in text.splitlines():
+        mark = line[:7]
+        if mark not in _OF_MARK:
+            for side in of:
+                sides[side].append(line)
+        else:
+            of = _OF_MARK[mark]
+    return ["\n".join(side) for side in sides]
+
+
+_OF_MARK: dict[str, tuple[int, ...]] = {"<<<<<<<": (0,), "|||||||": (), "=======": (1,), ">>>>>>>": (0, 1)}
+"""Whose lines follow a mark of git: ours, nobody's (what both began with), theirs, everybody's."""
+
+
+def _documents(text: str) -> Iterator[Any]:
+    """One JSON document after the other, at least one. Raises `ValueError`."""
+    reader, at = json.JSONDecoder(), 0
+    text = text.strip()
+    while not at or at < len(text):
+        document, at = reader.raw_decode(text, at)
+        yield document
+        at += len(text[at:]) - len(text[at:].lstrip())
 
 
 def united(mine: Table, theirs: Table) -> Table:

@@ -44,13 +44,13 @@ def on_cluster(
     """
     with _client(address) as client:
         _look_at_workers(client, address)
-        crowd, shares = f"lbtutor-{client.id}", [0.0] * len(jobs)
-        client.subscribe_topic(crowd, lambda told: shares.__setitem__(*told[1]))
+        crowd, told = f"lbtutor-{client.id}", [0.0] * len(jobs)
+        client.subscribe_topic(crowd, lambda event: told.__setitem__(*event[1]))
         futures = [client.submit(_do, work, at, job, crowd, key=f"{crowd}-{at}") for at, job in enumerate(jobs)]
         interrupted = True
         try:
             while _under_way(futures):
-                tell(sum(shares) / len(jobs))
+                tell(_share(futures, told))
             interrupted = False
         except KeyboardInterrupt:
             pass  # what is done is what there is
@@ -119,6 +119,14 @@ def _under_way(futures: Sequence[Future[Any]]) -> bool:
     return any(future.status == "pending" for future in futures)
 
 
+def _share(futures: Sequence[Future[Any]], told: Sequence[float]) -> float:
+    """How much of all is done. A job counts whole only once its result is there: an interruption keeps just those."""
+    done = (
+        1.0 if future.status == "finished" else min(share, 0.99) for future, share in zip(futures, told, strict=True)
+    )
+    return sum(done) / len(futures)
+
+
 def _stop(client: Client, crowd: str, futures: Sequence[Future[Any]]) -> None:
     pending = [future for future in futures if future.status == "pending"]
     if pending:
@@ -145,9 +153,7 @@ def _do(work: Callable[[Job, Tell], Result], index: int, job: Job, crowd: str) -
             next_at = monotonic() + _TOLD_EVERY
             worker.log_event(crowd, [index, share])
 
-    result = stoppable(work, job, tell)
-    worker.log_event(crowd, [index, 1.0])
-    return result
+    return stoppable(work, job, tell)
 
 
 def _results(futures: Sequence[Future[Any]], address: str, *, interrupted: bool) -> list[Any]:

@@ -29,7 +29,9 @@ def read_toml(text: str, source: str, into: type[T]) -> T:
     """Decode `text`, which came from `source`, into a struct; raises `ConfigError`."""
     try:
         raw = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except RecursionError:
+        raise ConfigError(f"{source}: not valid TOML: it is nested too deeply") from None
+    except ValueError as error:  # a number of more digits than Python reads, too
         raise ConfigError(f"{source}: not valid TOML: {error}") from None
     for path, known in _unknown_keys(raw, inspect.type_info(into)):
         raise ConfigError(f"{_place(text, source, path)}: there is no such key; {suggest(str(path[-1]), known)}")

@@ -33,7 +33,7 @@ ALIASES: Mapping[str, tuple[str, ...]] = {
         "sid",
         "who",
     ),
-    "now": ("now", "at", "time", "t", "timestamp", "ts", "clock"),
+    "now": ("now", "at", "time", "t", "timestamp", "ts", "clock", "current_time", "now_s", "when"),
     "latency": ("latency", "took", "elapsed", "duration", "rtt", "response_time", "seconds", "latency_s"),
     "ok": ("ok", "success", "succeeded", "passed", "good"),
     "healthy": ("healthy", "up", "is_healthy", "is_up", "health", "alive", "available"),

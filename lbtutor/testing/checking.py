@@ -130,22 +130,38 @@ def opened(
         except (Raised, Ended, TooSlow, TooMuchMemory) as fault:
             line = fault.line if isinstance(fault, Raised) else 0
             raise NotGradable(f"running the file: it {fault}", line) from None
-        found = recognised(room.describe(), name, component)
+        found = recognised(room.describe(), name, component, adapter)
         own = _claims(found.component, claims or {}, lenient=lenient)
-        held = Target(found.cls, found.shape, found.component, own, adapter or Adapter())
+        held = Target(found.cls, found.shape, found.component, own, found.adapter)
         elsewhere = None if within else lambda: Confined(file, limits=limits, hash_seed=1)
         yield Held(room, held, elsewhere, f"{Path(file.name).name}:{held.cls.name}", where)
 
 
-def recognised(description: Description, name: str, component: str = "") -> Target:
+USUAL = "`pick(request, backends)` or, for one that keeps its own books, `__init__(backends)` and `pick(client, now)`"
+"""What a balancer looks like; other families say so themselves."""
+
+
+def recognised(description: Description, name: str, component: str = "", adapter: Adapter | None = None) -> Target:
     """Which class is meant, in which shape, as what. Raises `ConfigError` where that cannot be told."""
     cls = _class(description, name)
-    component = component or _named_like(cls.name)
-    shape = family(component_of(component).family).recognise(cls)
+    component, adapter = component or _named_like(cls.name), adapter or Adapter()
+    kind = family(component_of(component).family)
+    shape = kind.recognise(_by_our_words(cls, adapter))
     if shape is None:
         methods = ", ".join(cls.methods) or "none"
-        raise ConfigError(f"{cls.name} is not recognised as {COMPONENTS[component].title}: its methods are {methods}")
-    return Target(cls, shape, component, {}, Adapter())
+        raise ConfigError(
+            f"{cls.name} is not recognised as {COMPONENTS[component].title}: its methods are {methods}; what is"
+            f" understood is {getattr(kind, 'SHAPE', USUAL)}; if one of them does what ours does, say so, as in"
+            " --adapt 'pick=choose(client)'"
+        )
+    return Target(cls, shape, component, {}, adapter)
+
+
+def _by_our_words(cls: Class, adapter: Adapter) -> Class:
+    """The class as if its methods were called what the adapter says that they are."""
+    wishes = ((word, str(getattr(adapter, word)).partition("(")[0].strip()) for word in Adapter.__struct_fields__)
+    named = {word: cls.methods[wish] for word, wish in wishes if wish != word and wish in cls.methods}
+    return cls._replace(methods={**cls.methods, **named})
 
 
 def _class(description: Description, name: str) -> Class:

@@ -87,7 +87,21 @@ class Target(Struct, frozen=True):
 
 
 _BALANCER = {
-    "unknown": Claim("ignore", "raise", "what it does with a name it does not know: `ignore` it, or `raise` an error"),
+    "unknown": Claim(
+        "ignore",
+        "raise",
+        "what it does with a name it does not know: `ignore` it, or `raise` an error. A request that ends late, on a"
+        " server that has left, is nothing odd",
+    ),
+}
+
+_MEASURING = _BALANCER | {
+    "explores": Claim(
+        strict=True,
+        lenient=False,
+        says="a server that nobody has measured is tried however fast the others are; else its start value may be worse"
+        " than these for ever, unless they take seconds",
+    ),
 }
 
 _CONSISTENT = _BALANCER | {
@@ -124,16 +138,18 @@ COMPONENTS: dict[str, Component] = {
                 says="how evenly turns are spread: `smooth` (within 3 of its share), `fair` (within one more than there"
                 " are servers), or `any`, such as all turns of a server in a row",
             ),
-            "zero": Claim("drain", "reject", "what weight 0 does: `drain` (no new requests), or `reject` it"),
+            "zero": Claim(
+                "drain", "reject", "what weight 0 does: `drain` (no new requests), or `reject` it with a ValueError"
+            ),
         },
     ),
     "least_connections": Component("least connections", "balancer", ("universal", "load"), _BALANCER),
-    "least_response_time": Component("least response time", "balancer", ("universal", "latency"), _BALANCER),
+    "least_response_time": Component("least response time", "balancer", ("universal", "latency"), _MEASURING),
     "peak_ewma": Component(
         "peak EWMA",
         "balancer",
         ("universal", "latency"),
-        _BALANCER
+        _MEASURING
         | {"revisits": Claim(strict=True, lenient=False, says="a server that was slow is tried again after a while")},
     ),
     "power_of_two": Component(
@@ -144,6 +160,25 @@ COMPONENTS: dict[str, Component] = {
     ),
     "ip_hash": Component("IP hash", "balancer", ("universal", "hashing"), _BALANCER),
     "consistent_hash": Component("consistent hashing", "balancer", ("universal", "hashing"), _CONSISTENT),
+    "bounded_load": Component(
+        "consistent hashing with bounded loads",
+        "balancer",
+        ("universal", "hashing", "bounded"),
+        _BALANCER
+        | {
+            "bound": Claim(
+                1.25,
+                "any",
+                "how many times the mean of open requests a server may have: a number, or `any` from 1 to 2",
+            ),
+            "overflow": Claim(
+                "same",
+                "any",
+                "whom the keys of a full server go to: each always to the `same` next one, or to `any` that has room",
+            ),
+            "extra_moves": Claim(0, 0.12, _CONSISTENT["extra_moves"].says),
+        },
+    ),
     "maglev": Component(
         "Maglev",
         "balancer",
@@ -173,7 +208,10 @@ COMPONENTS: dict[str, Component] = {
                 strict=False,
                 lenient="any",
                 says="whether a client goes back to its first server when that returns: True, False, or `any`",
-            )
+            ),
+            "signed": Claim(
+                strict=False, lenient=False, says="cookies are signed: one with a letter changed is not followed"
+            ),
         },
     ),
     "router": Component(

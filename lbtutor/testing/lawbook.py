@@ -32,9 +32,9 @@ class Law(Struct, frozen=True):
     programs whose runs the judge compares with. `times` bounds how many programs are drawn. `statistical` laws are
     tried with few, large programs, and a failure counts only if it comes again with another seed; `elsewhere` asks for
     the same program in a second process whose `hash()` differs, as the last of `others`.
-    `needs` are kinds of operations without which there is nothing to judge: whoever has no method for one is not
-    checked. `only_by` names, for a situation, the kinds that lead to it: whoever has no method for any of them need not
-    meet it. `hint` is where to look, for somebody who broke it.
+    `needs` are kinds of operations without which there is nothing to judge: whoever has no method for one, or for
+    neither of "one or other", is not checked. `only_by` names, for a situation, the kinds that lead to it: whoever has
+    no method for any of them need not meet it. `hint` is where to look, for somebody who broke it.
     """
 
     name: str

@@ -9,6 +9,7 @@ finds: `machine.found()` is then the report of the broken law.
 
 from __future__ import annotations
 
+import atexit
 from collections.abc import Mapping
 from contextlib import ExitStack
 from typing import Any, ClassVar
@@ -40,7 +41,9 @@ class Balancing(RuleBasedStateMachine):
     """Something that chooses servers, and everything that may happen to it. `machine_for` says which."""
 
     held: ClassVar[Held]
-    """The code under test, in a room in this process."""
+    """The code under test, in its room."""
+    closing: ClassVar[ExitStack]
+    """What ends that room."""
     broken: ClassVar[tuple[str, Program] | None] = None
     """The law that was broken last, and the program that broke it."""
 
@@ -133,6 +136,11 @@ class Balancing(RuleBasedStateMachine):
             raise AssertionError(f"{law.says} {broken}") from None
 
     @classmethod
+    def close(cls) -> None:
+        """End the room. One in this process needs no end; a confined one gets it at the end of the program at last."""
+        cls.closing.close()
+
+    @classmethod
     def found(cls) -> LawReport | None:
         """The law that was broken last, with its story made short by our own reducer; None if none was."""
         if cls.broken is None:
@@ -157,17 +165,29 @@ def machine_for(
     claims: Mapping[str, Any] | None = None,
     lenient: bool = False,
     adapter: Adapter | None = None,
+    confined: bool = False,
 ) -> type[Balancing]:
     """A state machine for a balancer, held to the laws that look at one run by itself; the values are those of `check`.
 
-    The code runs in this process. Raises `ConfigError` for what is no balancer.
+    The code runs in this process or, `confined`, in one of its own, which `machine.close()` ends. Its limits are those
+    of `check`, so one machine is for one test; the thread that asked is the one to test in. Raises `ConfigError` for
+    what is no balancer, and for a class, since only what is in a file can be confined.
     """
-    room = opened(target, component, cls=cls, claims=claims, lenient=lenient, adapter=adapter, in_process=True)
-    held = ExitStack().enter_context(room)  # a room in this process stays usable
+    if confined and isinstance(target, type):
+        raise ConfigError(
+            f'{target.__name__} is in this process already: to confine it, name its file, "FILE.py:Class"'
+        )
+    room = opened(target, component, cls=cls, claims=claims, lenient=lenient, adapter=adapter, in_process=not confined)
+    closing = ExitStack()
+    held = closing.enter_context(room)
+    atexit.register(closing.close)
     known = component_of(held.target.component)
     if known.family != "balancer":
+        closing.close()
         raise ConfigError(f"{known.title} chooses no servers, and has no state machine: use `check`")
-    machine: type[Balancing] = type(f"{held.target.cls.name}Machine", (Balancing,), {"held": held, "broken": None})
+    machine: type[Balancing] = type(f"{held.target.cls.name}Machine", (Balancing,), {
+        "held": held, "closing": closing, "broken": None,
+    })  # fmt: skip
     machine.TestCase.settings = settings(
         deadline=None, max_examples=_EXAMPLES, stateful_step_count=_STEPS, print_blob=False, report_multiple_bugs=False,
         phases=(Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink),

@@ -6,9 +6,10 @@ show it. Which these are is the business of `lbtutor.testing.staging`, one modul
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from importlib import import_module
 from importlib.util import find_spec
+from types import ModuleType
 from typing import Any
 
 from lbtutor.core.events import Ended, Event, Judged, Remarked
@@ -37,18 +38,23 @@ def events_of(law: LawReport, of: str) -> list[Event]:
     if found is None:
         return []
     beat = beat_of(found.moments)
-    show = _staging(component(of).family)
+    staging = _staging(of)
     told = list(_told(found.moments, beat))
-    played = [] if show is None else list(show(found.program, found.moments, beat, of))
+    played = [] if staging is None else list(staging.events(found.program, found.moments, beat, of))
     end = (len(found.moments) + 1) * beat
     last: list[Event] = [Judged(end, law.says, found.expected, found.got, found.because), Ended(end + beat, "stopped")]
     return sorted([*told, *(event for event in played if event.at < end)], key=lambda event: event.at) + last
 
 
-def _staging(family: str) -> Callable[..., Iterable[Event]] | None:
-    """How that family shows its stories, if it does."""
-    name = f"lbtutor.testing.staging.{family}"
-    return import_module(name).events if find_spec(name) is not None else None
+def legend(of: str) -> str:
+    """What stands on the stage in stories of that component; empty where it is servers as everywhere."""
+    return str(getattr(_staging(of), "LEGEND", ""))
+
+
+def _staging(of: str) -> ModuleType | None:
+    """The module that shows stories of that component, if there is one."""
+    name = f"lbtutor.testing.staging.{component(of).family}"
+    return import_module(name) if find_spec(name) is not None else None
 
 
 def _told(moments: Iterable[Moment], beat: float) -> Iterator[Event]:

@@ -105,7 +105,7 @@ class Search:
 
     def _lacking(self, law: Law) -> list[str]:
         """What the law is about and the code under test cannot be told of."""
-        return [kind for kind in law.needs if kind in self._lacks()]
+        return [kinds for kinds in law.needs if self._lacks().issuperset(kinds.split(" or "))]
 
     def _lacks(self) -> frozenset[str]:
         lacks: Callable[[Target], frozenset[str]] | None = getattr(self._family, "lacks", None)
@@ -332,5 +332,9 @@ def _op_of(broken: Broken, program: Program) -> int:
 
 def _unclaimed(law: Law) -> str:
     claims: Mapping[str, Any] = law.claims
-    listed = ", ".join(f"{name} = {value!r}" for name, value in claims.items())
+    listed = ", ".join(f"{name} = {_options(value)}" for name, value in claims.items())
     return f"it is not claimed ({listed})"
+
+
+def _options(value: object) -> str:
+    return " or ".join(map(str, value if isinstance(value, tuple) else (value,)))

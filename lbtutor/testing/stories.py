@@ -11,7 +11,7 @@ or answered nothing, is not told: there is no law to be had from it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from random import Random
 from typing import Any
 
@@ -28,8 +28,9 @@ from lbtutor.testing.zoo import Specimen, specimens
 
 KINDS = {"serve": 5.0, "pick": 2.0, "start": 1.0, "finish": 3.0, "health": 3.0}
 """What happens in a story, by its odds. Nobody joins or leaves: whose count is right then is a matter of taste."""
-FLAPPING = {"pick": 3.0, "serve": 1.0, "health": 2.0}
-"""What happens in every other story, so that few requests lie between two changes of who is up."""
+FLAPPING = {"pick": 2.0, "serve": 1.0, "health": 2.0, "nap": 1.0}
+"""What happens in every other story, so that few requests lie between two changes of who is up; who takes a nap is down
+for one choice."""
 
 NAMES = ("a", "b", "c", "d")
 _EVENTS = {("health", True): "up", ("health", False): "down"}
@@ -72,19 +73,29 @@ def _programs(draw: Dice, count: int) -> list[Program]:
 
 
 def _program(draw: Dice, number: int, kinds: dict[str, float]) -> Program:
-    servers = [[name, 1] for name in NAMES[: draw.one((2, 3, 4))]]
-    ops = [_op(draw, draw.one(list(kinds), list(kinds.values()))) for _ in range(draw.one((6, 12, 20)))]
-    return Program({"servers": servers, "seed": number}, tuple(ops))
+    names = NAMES[: draw.one((2, 3, 4))]
+    up = [True] * len(names)
+    drawn = (draw.one(list(kinds), list(kinds.values())) for _ in range(draw.one((6, 12, 20))))
+    ops = tuple(op for kind in drawn for op in _ops(draw, kind, up))
+    return Program({"servers": [[name, 1] for name in names], "seed": number}, ops)
 
 
-def _op(draw: Dice, kind: str) -> tuple[Any, ...]:
+def _ops(draw: Dice, kind: str, up: list[bool]) -> Iterator[tuple[Any, ...]]:
+    """What happens; `up` says who is, and is kept. A change of health always is one."""
     match kind:
         case "finish":
-            return (kind, draw.number(0, 5), not draw.chance(0.3), 10)
+            yield (kind, draw.number(0, 5), not draw.chance(0.3), 10)
         case "health":
-            return (kind, draw.number(0, 3), draw.chance(0.5))
+            which = draw.number(0, len(up) - 1)
+            up[which] = not up[which]
+            yield (kind, which, up[which])
+        case "nap":
+            which = draw.number(0, len(up) - 1)
+            yield from [("health", which, False)] * up[which]
+            yield from (("pick", draw.number(0, 30)), ("health", which, True))
+            up[which] = True
         case _:
-            return (kind, draw.number(0, 30))
+            yield (kind, draw.number(0, 30))
 
 
 def _stories(specimen: Specimen, programs: Sequence[Program]) -> list[Story]:

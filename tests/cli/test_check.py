@@ -106,3 +106,12 @@ def test_the_trace_of_a_run_is_no_case(lbtutor: Program, tmp_path: Path) -> None
     done = lbtutor("replay", run, "--as-test")
     assert done.returncode == 2
     assert "no counterexample" in done.stderr
+
+
+def test_what_was_not_checked_is_listed_and_a_second_run_is_held_to_the_same(lbtutor: Program, tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(MOST)
+    said = ("--lenient", "--claim", "unknown=ignore")
+    done = lbtutor("check", "mine.py:Mine", "--as", "round_robin", "--seed", "3", "--in-process", *said)
+    assert "not checked When servers come and go" in done.stdout
+    assert "it is not claimed (strict = True)" in done.stdout
+    assert "--as round_robin --lenient --claim unknown=ignore --seed 3" in done.stdout

@@ -44,6 +44,40 @@ def test_all_are_listed_with_their_state_and_one_is_next(lbtutor: Program) -> No
     assert [one["next"] for one in documents] == [number == 0 for number in range(len(documents))]
 
 
+def test_the_list_is_not_wider_than_a_small_terminal(lbtutor: Program) -> None:
+    assert max(map(len, lbtutor("list", "exercises").stdout.splitlines())) <= 80
+
+
+def test_a_failed_check_names_the_method_that_answered_and_fits_a_small_terminal(lbtutor: Program) -> None:
+    lbtutor("exercise", "start", "router")
+    done = lbtutor("exercise", "check", "--seed", "1787685874")
+    assert done.returncode == 1
+    assert "  from      router.py:14   def match(self, host, path, headers):" in done.stdout.splitlines()
+    assert "lbtutor exercise check router --seed 1787685874" in done.stdout
+    assert max(map(len, done.stdout.splitlines())) <= 80
+
+
+def test_a_story_on_the_stage_needs_a_terminal(lbtutor: Program) -> None:
+    lbtutor("exercise", "start", "router")
+    done = lbtutor("exercise", "check", "--show")
+    assert done.returncode == 2
+    assert "--show needs a terminal" in done.stderr
+
+
+def test_a_record_of_an_exercise_that_is_gone_is_kept_and_means_none(lbtutor: Program, tmp_path: Path) -> None:
+    lbtutor("exercise", "start", "router")
+    path = tmp_path / "state" / "progress.json"
+    record = json.loads(path.read_text())
+    record["exercises"]["gone"] = {"passed": "2026-01-01T00:00:00.000+00:00", "colour": "red"}
+    record["work"]["exercise"] = "gone"
+    path.write_text(json.dumps(record))
+    done = lbtutor("exercise", "hint")
+    assert done.returncode == 2
+    assert "which exercise?" in done.stderr
+    lbtutor("exercise", "hint", "router")
+    assert json.loads(path.read_text())["exercises"]["gone"] == record["exercises"]["gone"]
+
+
 @pytest.mark.slow
 def test_a_learner_begins_fails_asks_solves_and_compares(lbtutor: Program, tmp_path: Path, counting: Exercise) -> None:
     begun = lbtutor("exercise", "start", "least-connections")

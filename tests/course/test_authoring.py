@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from lbtutor.course.authoring import amiss_with, amiss_with_lesson
 from lbtutor.course.exercises.manifest import Exercise, exercise
 from lbtutor.labs.library import lesson_folders
+from lbtutor.testing.components import laws_of
 
 SOUND = exercise("break-ip-hash")
 """One that is judged quickly."""
@@ -41,6 +42,16 @@ def test_a_sound_exercise_has_no_fault() -> None:
 def test_a_start_that_fails_for_another_reason_is_told() -> None:
     faults = amiss_with(replace(SOUND, fails="it bears"))
     assert faults == ["its start is sent back for it breaks, and not for it bears"]
+
+
+@pytest.mark.slow
+def test_a_start_of_which_something_else_is_told_first_is_told() -> None:
+    drain = exercise("drain")
+    assert amiss_with(drain, seed=5) == []
+    other = next(name for name in (law.name for law in laws_of(drain.component)) if name != drain.fails)
+    assert amiss_with(replace(drain, fails=other), seed=5) == [
+        f"its start is sent back for {drain.fails}, and not for {other}"
+    ]
 
 
 def test_a_start_that_passes_is_told() -> None:

@@ -102,3 +102,33 @@ def test_what_is_not_a_record_is_refused_with_the_reason(content: bytes, told: s
 def test_a_newer_format_is_told_from_a_broken_file() -> None:
     with pytest.raises(NewerFormat, match="format 2"):
         read_record(b'{"format": 2, "lessons": "something else by then"}')
+
+
+MINE = {"format": 1, "lessons": {}, "exercises": {"router": {"passed": "2026-01-01T00:00:01.000+00:00"}}}
+THEIRS = {"format": 1, "lessons": {}, "exercises": {"drain": {"started": "2026-01-01T00:00:02.000+00:00"}}}
+
+
+def test_two_records_one_behind_the_other_are_one() -> None:
+    text = f"{json.dumps(MINE, indent=2)}\n{json.dumps(THEIRS)}\n"
+    assert read_record(text.encode()) == united(MINE, THEIRS)
+
+
+@pytest.mark.parametrize("base", ["", "||||||| base\n    {},\n"])
+def test_what_git_could_not_merge_is_merged(base: str) -> None:
+    ours, theirs = (json.dumps(record["exercises"]) for record in (MINE, THEIRS))
+    text = f"""{{
+  "format": 1, "lessons": {{}},
+<<<<<<< HEAD
+  "exercises": {ours}
+{base}=======
+  "exercises": {theirs}
+>>>>>>> the other machine
+}}
+"""
+    assert read_record(text.encode()) == united(MINE, THEIRS)
+
+
+@pytest.mark.parametrize("content", [b"", b"{}{", b'{"format": 1} trailing', b"\xff", b'{"format": 1}[]'])
+def test_a_record_with_something_else_behind_it_is_none(content: bytes) -> None:
+    with pytest.raises(ConfigError):
+        read_record(content)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -141,7 +142,6 @@ def test_our_own_peak_ewma_obeys_its_laws() -> None:
     [
         ("round_robin", "CountOverHealthy", {"strict": False}, "a_change_robs_nobody_of_a_turn"),
         ("weighted_round_robin", "InARow", {"spread": "any"}, "turns_are_spread"),
-        ("weighted_round_robin", "AtLeastOne", {"zero": "reject"}, "weight_zero_gets_nothing"),
         ("peak_ewma", "NeverFades", {"revisits": False}, "who_was_slow_is_tried_again"),
         ("power_of_two", "MaybeTwice", {"distinct": False}, "the_busiest_is_never_chosen"),
     ],
@@ -212,3 +212,62 @@ def test_a_long_story_is_told_from_its_beginning_and_its_end() -> None:
     assert len(found.story) < 50
     assert any("more like these" in line for line in found.story)
     assert found.story[-1].endswith("X")
+
+
+@pytest.mark.parametrize(("claims", "verdict"), [({}, "failed"), ({"explores": False}, "passed")])
+def test_a_start_value_that_bars_newcomers_is_wrong_unless_nothing_better_is_claimed(
+    claims: dict[str, object], verdict: str
+) -> None:
+    (file,) = {specimen.file for specimen in specimens("peak_ewma")}
+    report = check(file, "peak_ewma", cls="DefaultThatStays", claims=claims, seed=1, in_process=True)
+    assert report.law("who_was_never_measured_is_tried").verdict == verdict
+
+
+HEALTH_ALONE = """
+class FromTheTop:
+    def __init__(self, servers):
+        self.up = [name for name, _ in servers]
+        self.place = -1
+    def pick(self, client, now):
+        if self.up:
+            self.place = (self.place + 1) % len(self.up)
+            return self.up[self.place]
+    def set_healthy(self, name, healthy):
+        self.up = [other for other in self.up if other != name] + [name] * healthy
+        self.place = -1
+"""
+
+
+def test_a_law_about_changes_holds_for_who_hears_of_one_kind_of_change_alone() -> None:
+    report = check(submission("top.py", HEALTH_ALONE), "round_robin", cls="FromTheTop", seed=1, in_process=True)
+    assert report.law("a_change_robs_nobody_of_a_turn").verdict == "failed"
+
+
+REFUSES = """
+class Refuses:
+    def __init__(self, servers):
+        self.weights, self.current = {}, {}
+        for name, weight in servers:
+            self.add(name, weight)
+    def pick(self, client, now):
+        for name, weight in self.weights.items():
+            self.current[name] += weight
+        best = max(self.current, key=self.current.get, default=None)
+        if best is not None:
+            self.current[best] -= sum(self.weights.values())
+        return best
+    def add(self, name, weight):
+        if weight <= 0:
+            raise ValueError("a weight is above 0")
+        self.weights[name], self.current[name] = weight, 0
+"""
+
+
+def test_weight_zero_may_be_refused_by_who_claims_so_and_is_served_by_nobody() -> None:
+    file = submission("refuses.py", REFUSES)
+    refusing: dict[str, Any] = {"claims": {"zero": "reject"}, "seed": 1, "in_process": True}
+    assert check(file, "weighted_round_robin", cls="Refuses", **refusing).verdict == "passed"
+    assert check(file, "weighted_round_robin", cls="Refuses", seed=1, in_process=True).verdict == "failed"
+    (zoo,) = {specimen.file for specimen in specimens("weighted_round_robin")}
+    served = check(zoo, "weighted_round_robin", cls="AtLeastOne", **refusing)
+    assert served.law("weight_zero_gets_nothing").verdict == "failed"

@@ -12,6 +12,7 @@ from lbtutor.core.errors import ConfigError
 from lbtutor.testing import Program, machine_for, programs
 from lbtutor.testing.draw import LENGTHS
 from lbtutor.testing.machines import Balancing
+from lbtutor.testing.sandbox import Confined
 from lbtutor.testing.worlds.balancer import KINDS
 from lbtutor.testing.zoo import specimens
 
@@ -89,6 +90,28 @@ def test_rules_are_kept_as_the_program_that_they_are() -> None:
     name, program = type(machine).broken or ("", Program({}))
     assert name == "the_least_busy_is_chosen"
     assert program.ops == (("serve", 0), ("serve", 0), ("finish", 1, False, 10), ("pick", 0))
+
+
+def test_a_confined_machine_holds_a_stranger_to_the_same_laws() -> None:
+    wrong = next(one for one in specimens("least_connections") if one.name == "FailuresNeverEnd")
+    machine = machine_for(wrong.file, "least_connections", cls=wrong.name, confined=True)
+    try:
+        one = machine()
+        one.pool(2)
+        one.serve(0)
+        second = one.serve(0)
+        one.finish(second, False, 10)
+        with pytest.raises(AssertionError, match="a has 1 open, b has 0 open"):
+            one.pick(0)
+        assert isinstance(machine.held.room, Confined)
+        assert machine.held.where == "in a process of its own"
+    finally:
+        machine.close()
+
+
+def test_a_class_that_is_here_already_cannot_be_confined() -> None:
+    with pytest.raises(ConfigError, match="in this process already"):
+        machine_for(Counting, "least_connections", confined=True)
 
 
 def test_what_is_no_balancer_has_no_machine() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from lbtutor.core.events import (
@@ -20,7 +21,10 @@ from lbtutor.core.events import (
 )
 from lbtutor.testing import Program, check, events_of
 from lbtutor.testing.checking import opened
-from lbtutor.testing.report import LawReport
+from lbtutor.testing.components import COMPONENTS, Component
+from lbtutor.testing.program import Moment
+from lbtutor.testing.report import Counterexample, LawReport
+from lbtutor.testing.scenes import legend
 from lbtutor.testing.staging.balancer import events
 from lbtutor.testing.worlds.balancer import world
 from lbtutor.testing.zoo import specimens
@@ -91,15 +95,45 @@ def test_an_answer_that_never_came_breaks_the_contract_on_the_stage() -> None:
     assert any(isinstance(event, Rejected) and event.status == 500 for event in events)
 
 
-def test_a_family_without_a_stage_is_told_in_sentences() -> None:
-    for specimen in specimens("health"):
-        if specimen.fault:
-            report = check(specimen.file, "health", cls=specimen.name, seed=3, in_process=True)
-            law = next(law for law in report.laws if law.counterexample is not None)
-            events = events_of(law, "health")
-            assert {type(event) for event in events} == {Remarked, Judged, Ended}
-            return
-    raise AssertionError("no wrong health machine in the zoo")
+def test_a_family_without_a_stage_is_told_in_sentences(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(COMPONENTS, "lottery", Component("a lottery", "lottery", ()))
+    moments = (Moment(0, "draw", "a ball is drawn", 7, asked=True), Moment(1, "pause", "time passes"))
+    found = Counterexample(Program({}, (("draw",), ("pause",))), 0, (), "an even number", "7", "", moments=moments)
+    events = events_of(LawReport("even", "It is even.", "failed", 1, {}, counterexample=found), "lottery")
+    assert events == [
+        Remarked(1.0, "a ball is drawn → 7"), Remarked(2.0, "time passes"),
+        Judged(3.0, "It is even.", "an even number", "7", ""), Ended(4.0, "stopped"),
+    ]  # fmt: skip
+    assert legend("lottery") == ""
+
+
+def wrong(of: str) -> LawReport:
+    """The first law that the first wrong specimen of a component breaks."""
+    specimen = next(one for one in specimens(of) if one.fault)
+    report = check(specimen.file, of, cls=specimen.name, seed=3, in_process=True)
+    return next(law for law in report.laws if law.counterexample is not None)
+
+
+@pytest.mark.parametrize(
+    "of", ["health", "affinity", "router", "ejection", "retry", "drain", "slow_start", "autoscaler"]
+)
+def test_the_stories_of_every_family_are_shown_and_can_be_kept(of: str) -> None:
+    law = wrong(of)
+    events = events_of(law, of)
+    found = law.counterexample
+    assert found is not None
+    assert any(isinstance(event, Joined | Arrived) for event in events), "there is something to see"
+    assert [event.at for event in events] == sorted(event.at for event in events)
+    assert events[-2:] == [
+        Judged(events[-2].at, law.says, found.expected, found.got, found.because), Ended(events[-1].at, "stopped"),
+    ]  # fmt: skip
+    kept = msgspec.json.decode(msgspec.json.encode(events), type=list[Event])
+    assert kept == events
+
+
+def test_a_legend_says_what_stands_there_in_place_of_servers() -> None:
+    assert legend("retry") == "each try has its lane"
+    assert legend("round_robin") == ""
 
 
 def test_a_law_that_holds_has_no_scene() -> None:

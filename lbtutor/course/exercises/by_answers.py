@@ -27,7 +27,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from lbtutor.core import ConfigError
-from lbtutor.course.exercises.judging import Depth, Finding, Judgement
+from lbtutor.course.exercises.judging import Depth, Finding, Judgement, data_of
 from lbtutor.course.exercises.manifest import Exercise
 from lbtutor.labs.reading import read_toml, suggest
 from lbtutor.labs.run import run_lab
@@ -79,7 +79,7 @@ def judge(exercise: Exercise, file: Submission, depth: Depth) -> Judgement:
         return judged
     question, line = asked[wrong], findings[wrong].line
     return replace(
-        judged, outcome="fail", expected=f"{question.name}: what follows for the {question.says}",
+        judged, outcome="fail", expected=f"for {question.name}, what follows from the plan: {question.says}",
         got=f"{answers[question.name]:.10g}", cause=question.because,
         next=f"Work out {question.name} again, in line {line} of {exercise.gives}.",
     )  # fmt: skip
@@ -132,7 +132,7 @@ def _measured(folder: Path, wanted: Measured) -> float:
 
 
 def _answers(exercise: Exercise, file: Submission, asked: tuple[Question, ...]) -> dict[str, float]:
-    answers = read_toml("\n".join(file.lines), exercise.gives, dict[str, float])
+    answers = read_toml(data_of(exercise, file), exercise.gives, dict[str, float])
     names = [question.name for question in asked]
     for name in answers:
         if name not in names:
@@ -146,7 +146,8 @@ def _answers(exercise: Exercise, file: Submission, asked: tuple[Question, ...]) 
 def _finding(question: Question, answer: float, is_right: float, file: Submission) -> Finding:
     holds = abs(answer - is_right) <= question.within * abs(is_right)
     told = () if holds else (f"you say {answer:.10g}", question.because)
-    return Finding(question.name, question.says, "passed" if holds else "failed", told, _line(question.name, file))
+    says = f"{question.name}: {question.says}"
+    return Finding(question.name, says, "passed" if holds else "failed", told, _line(question.name, file))
 
 
 def _line(name: str, file: Submission) -> int:

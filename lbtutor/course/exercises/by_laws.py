@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from msgspec.structs import replace
 
 from lbtutor.core.errors import ConfigError
@@ -11,24 +13,60 @@ from lbtutor.testing.checking import check
 from lbtutor.testing.report import LawReport, Report
 from lbtutor.testing.sandbox import Fault, NotGradable, Submission
 
+LONG = 12
+"""Lines of a story that a learner still plays by hand."""
+
+_END = 3
+"""The last lines of a longer one, which are told."""
+
 
 def judge(exercise: Exercise, file: Submission, depth: Depth) -> Judgement:
     """Hold the class that the exercise names to its component's laws; hidden ones only when it is graded."""
     hidden = () if depth.graded else exercise.hidden
-
-    def tell(law: LawReport) -> None:
-        if depth.told is not None and law.name not in hidden:
-            depth.told(_finding(exercise, law))
-
+    teller = _Teller(exercise, hidden, depth.told)
     try:
         report = check(
             file, exercise.component, cls=exercise.cls, claims=exercise.claims, profile=depth.profile, seed=depth.seed,
-            limits=depth.limits, told=tell,
+            limits=depth.limits, told=teller.law,
         )  # fmt: skip
     except (Fault, ConfigError) as reason:  # as it stands, or as soon as it is run
         return _not_gradable(exercise, reason)
+    teller.rest()
     laws = [law for law in report.laws if law.name not in hidden]
     return _judgement(exercise, report, laws, len(hidden))
+
+
+class _Teller:
+    """Tells each law when its verdict comes; but one that failed only after the law that the gap is about.
+
+    The first that fails is told with its story, and a story of what the exercise asks helps more than one of something
+    that followed from it and happened to be found earlier.
+    """
+
+    def __init__(self, exercise: Exercise, hidden: tuple[str, ...], told: Callable[[Finding], None] | None) -> None:
+        self._exercise = exercise
+        self._hidden = hidden
+        self._told = told
+        self._held: list[LawReport] | None = []
+
+    def law(self, law: LawReport) -> None:
+        if law.name == self._exercise.fails:
+            self._tell(law)
+            self.rest()
+        elif self._held is not None and law.verdict == "failed":
+            self._held.append(law)
+        else:
+            self._tell(law)
+
+    def rest(self) -> None:
+        """Tell what was held back; from now on nothing is."""
+        held, self._held = self._held or [], None
+        for law in held:
+            self._tell(law)
+
+    def _tell(self, law: LawReport) -> None:
+        if self._told is not None and law.name not in self._hidden:
+            self._told(_finding(self._exercise, law))
 
 
 def _not_gradable(exercise: Exercise, reason: BaseException) -> Judgement:
@@ -44,7 +82,8 @@ def _not_gradable(exercise: Exercise, reason: BaseException) -> Judgement:
 def _judgement(exercise: Exercise, report: Report, laws: list[LawReport], hidden: int) -> Judgement:
     findings = tuple(_finding(exercise, law) for law in laws if law.verdict != "not checked")
     verdicts = {finding.verdict for finding in findings}
-    worst = next((law for law in laws if law.verdict == "failed"), None)
+    failed = [law for law in laws if law.verdict == "failed"]
+    worst = next((law for law in failed if law.name == exercise.fails), next(iter(failed), None))
     judged = Judgement(
         exercise.id, "pass", findings, hidden=hidden, seed=report.seed, seconds=report.seconds
     )  # fmt: skip
@@ -76,7 +115,14 @@ def _next(exercise: Exercise, law: LawReport) -> str:
 
 def _finding(exercise: Exercise, law: LawReport) -> Finding:
     found = law.counterexample
-    told = found.story if found is not None else ((law.why,) if law.why else ())
+    told = _in_brief(found.story) if found is not None else ((law.why,) if law.why else ())
     line = found.line if found is not None else 0
     after = _next(exercise, law) if law.verdict == "failed" else ""
     return Finding(law.name, law.says, law.verdict, told, line, found, next=after, examples=law.examples)
+
+
+def _in_brief(story: tuple[str, ...]) -> tuple[str, ...]:
+    """How it begins and how it ends; the whole of it is on the stage."""
+    if len(story) <= LONG:
+        return story
+    return (*story[: LONG - _END - 1], "     …  and so on, as the stage shows", *story[-_END:])

@@ -21,7 +21,7 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from lbtutor.core import ConfigError, Traffic
-from lbtutor.course.exercises.judging import Depth, Finding, Judgement
+from lbtutor.course.exercises.judging import Depth, Finding, Judgement, data_of
 from lbtutor.course.exercises.manifest import Exercise
 from lbtutor.labs.reading import read_toml
 from lbtutor.labs.run import Report, run_lab
@@ -90,7 +90,7 @@ def judge(exercise: Exercise, file: Submission, depth: Depth) -> Judgement:
 
 def staged(exercise: Exercise, file: Submission) -> Scenario:
     """The exercise's stage with the learner's load on it. Raises `ConfigError`."""
-    text = "\n".join(file.lines)
+    text = data_of(exercise, file)
     load = read_toml(text, exercise.gives, Load)
     stage = load_scenario(exercise.folder / "stage.toml")
     return checked(replace(stage, traffic=load.traffic, timeline=load.timeline), text, exercise.gives)
@@ -109,6 +109,8 @@ def _beyond(exercise: Exercise, scenario: Scenario) -> Iterator[str]:
     """What there is too much of, or what may not be at all."""
     if not scenario.traffic:
         yield "there is no [[traffic]]"
+    if any(rule.websocket is not None for rule in scenario.traffic):
+        yield "`websocket` is not among what may happen here"
     for entry in scenario.timeline:
         if entry.kind not in exercise.settings.get("acts", ()):
             yield f"`{entry.kind}` is not among what may happen here"
@@ -130,7 +132,7 @@ def _spent(exercise: Exercise, scenario: Scenario) -> Iterator[tuple[str, float,
     budget = exercise.settings["budget"]
     traffic, lasts = scenario.traffic, scenario.lasts
     values = {
-        "requests": sum(rule.rate * _duration(rule, lasts) for rule in traffic),
+        "requests": sum(rule.rate * rule.requests * _duration(rule, lasts) for rule in traffic),
         "rate": max((_rate_at(rule.start, traffic, lasts) for rule in traffic), default=0),
         "clients": max((rule.clients for rule in traffic), default=0),
         "acts": len(scenario.timeline),
@@ -153,8 +155,11 @@ def _duration(rule: Traffic, lasts: float) -> float:
 
 
 def _rate_at(at: float, traffic: tuple[Traffic, ...], lasts: float) -> float:
-    """The rate of all rules together, at the start of one of them: where else should it be largest?"""
-    return sum(rule.rate for rule in traffic if rule.start <= at < rule.start + _duration(rule, lasts))
+    """The rate of all rules together, at the start of one of them: where else should it be largest?
+
+    What follows on a connection counts as if it came at once.
+    """
+    return sum(rule.rate * rule.requests for rule in traffic if rule.start <= at < rule.start + _duration(rule, lasts))
 
 
 def _held(bound: Bound, scenario: Scenario) -> Finding:

@@ -12,8 +12,12 @@ from typing import Any, Literal
 
 from msgspec import Struct
 
+from lbtutor.core.errors import ConfigError
 from lbtutor.course.exercises.manifest import Exercise
 from lbtutor.testing.sandbox import Limits, Submission
+
+LARGEST_DATA = 16 * 1024
+"""The most bytes of a file that is read here, not in a confined place: for 1 MiB of dots TOML takes minutes."""
 
 Outcome = Literal["pass", "fail", "unknown", "not gradable", "grader error"]
 
@@ -84,6 +88,13 @@ def judge(exercise: Exercise, file: Submission, depth: Depth | None = None) -> J
     """Judge one file for one exercise. Never raises for what the file is or does."""
     judged: Judgement = _module(exercise).judge(exercise, file, depth or Depth())
     return judged
+
+
+def data_of(exercise: Exercise, file: Submission) -> str:
+    """The text of a file that is data. Raises `ConfigError` for one that would take longer to read than to write."""
+    if len(file.data) > LARGEST_DATA:
+        raise ConfigError(f"{exercise.gives}: it is larger than {LARGEST_DATA // 1024} KiB")
+    return "\n".join(file.lines)
 
 
 def prepare(exercise: Exercise) -> None:

@@ -14,6 +14,7 @@ exercise's id:
     gives = "least_connections.py"      # its file, for the learner
     cls = "LeastConnections"
     lab = "least-connections"           # where the learner's own class then runs
+    sees = "Look at srv-3's share."     # what to look at there, where the lab's own story does not say it
     hidden = ["a_law"]                  # laws that are tried only when it is graded
     points = 3
     fails = "a_law"                     # what the start, as it is given, is meant to fail
@@ -59,6 +60,7 @@ class Exercise(Struct, frozen=True, forbid_unknown_fields=True):
     claims: Mapping[str, Any] = {}
     hidden: tuple[str, ...] = ()
     lab: str = ""
+    sees: str = ""
     points: int = 1
     needs: tuple[str, ...] = ()
     fails: str = ""

@@ -53,8 +53,12 @@ class ExerciseRecord:
         return bool(self._of(exercise).get("revealed"))
 
     def next_of(self, exercises: Sequence[Exercise]) -> Exercise | None:
-        """The first that was not passed and for which all it needs were; else the first not passed; None at the end."""
-        left = [exercise for exercise in exercises if not self.has_passed(exercise)]
+        """The first that was not passed and for which all it needs were; else the first not passed; None at the end.
+
+        The first from the last one on that was worked on: whoever left some out is not sent back to them each time.
+        """
+        at = next((number for number, exercise in enumerate(exercises) if exercise.id == self.last), 0)
+        left = [exercise for exercise in (*exercises[at:], *exercises[:at]) if not self.has_passed(exercise)]
         passed = {exercise.id for exercise in exercises} - {exercise.id for exercise in left}
         ready = [exercise for exercise in left if passed.issuperset(exercise.needs)]
         return next(iter([*ready, *left]), None)

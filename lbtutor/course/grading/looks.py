@@ -7,6 +7,7 @@ without a certain belief; those are in the catalogue of misconceptions.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -50,6 +51,9 @@ BELIEFS = {
 _CRASHES = ("it_never_fails", "it_always_answers")
 """Who broke these gave no answers that could be compared."""
 
+_SHAPE = re.compile(r"^ours[;,] ")
+"""Which of the two shapes a specimen has is nothing to a learner."""
+
 Answers = list[Any]
 
 
@@ -64,7 +68,7 @@ def looks_like(exercise: Exercise, file: Submission, judged: Judgement, terms: T
     except (Fault, LbtutorError):
         twin = None
     if twin is not None:
-        return [f"looks like: {twin.fault}"]
+        return [f"looks like: {_SHAPE.sub('', twin.fault)}"]
     return [f"looks like the belief that: {belief}" for belief in _beliefs(broken)][:1]
 
 

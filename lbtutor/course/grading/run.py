@@ -17,9 +17,10 @@ from msgspec.structs import replace
 from lbtutor.course.exercises.manifest import Exercise
 from lbtutor.course.grading.canary import Canary, canaries
 from lbtutor.course.grading.grader import Job, Task
-from lbtutor.course.grading.handed import Handed
+from lbtutor.course.grading.handed import Handed, called_otherwise
 from lbtutor.course.grading.lanes import in_lanes
 from lbtutor.course.grading.record import Mark, Record, Records, Terms, kit_of, unmarked
+from lbtutor.course.grading.shapes import ours_of, shape_of
 from lbtutor.course.grading.supervise import marked
 from lbtutor.labs.crowd import Tell, at_once
 from lbtutor.testing.sandbox import Submission
@@ -29,11 +30,18 @@ ROUND = 200
 
 
 class Same(Struct, frozen=True):
-    """The same bytes from several learners: a note, and not a verdict."""
+    """The same from several learners: a note, and not a verdict. `alike` when more than the bytes was left out of
+    account, and `sha256` is of what was compared: names, comments and layout."""
 
     exercise: str
     sha256: str
     learners: tuple[str, ...]
+    alike: bool = False
+
+    @property
+    def says(self) -> str:
+        """What is the same."""
+        return "the same but for names, comments and layout" if self.alike else "the same file"
 
 
 class Graded(Struct, frozen=True):
@@ -181,18 +189,28 @@ def _not_taken(handed: Handed, exercise: Exercise, terms: Terms) -> Mark:
     reason = handed.refusal or handed.refused.get(exercise.gives, "")
     if reason:
         return unmarked(exercise, "not_gradable", f"refused: {reason}", terms)
-    return unmarked(exercise, "missing", f"no {exercise.gives} was handed in", terms)
+    instead = called_otherwise(exercise.gives, handed.others)
+    told = f"no {exercise.gives} was handed in{f', but there is {instead}' if instead else ''}"
+    return unmarked(exercise, "missing", told, terms)
 
 
 def _same(everybody: Sequence[Handed], exercises: Sequence[Exercise]) -> Iterator[Same]:
     for exercise in exercises:
-        owners: dict[str, list[str]] = {}
-        for handed in everybody:
-            if exercise.gives in handed.files:
-                owners.setdefault(handed.files[exercise.gives].sha256, []).append(handed.learner)
-        for sha256, learners in owners.items():
-            if len(learners) > 1:
-                yield Same(exercise.id, sha256, tuple(learners))
+        files = [(one.learner, one.files[exercise.gives]) for one in everybody if exercise.gives in one.files]
+        ours = ours_of(exercise)
+        written = [(learner, file) for learner, file in files if file.data not in ours]
+        same = list(_alike(exercise, [(learner, file.sha256) for learner, file in written]))
+        yield from same
+        known = {one.learners for one in same}
+        shapes = [(learner, shape) for learner, file in written if (shape := shape_of(file, ours))]
+        yield from (one for one in _alike(exercise, shapes, alike=True) if one.learners not in known)
+
+
+def _alike(exercise: Exercise, digests: Sequence[tuple[str, str]], *, alike: bool = False) -> Iterator[Same]:
+    owners: dict[str, list[str]] = {}
+    for learner, digest in digests:
+        owners.setdefault(digest, []).append(learner)
+    yield from (Same(exercise.id, digest, tuple(who), alike) for digest, who in owners.items() if len(who) > 1)
 
 
 def _cores() -> int:

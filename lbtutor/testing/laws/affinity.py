@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lbtutor.testing.lawbook import law
 from lbtutor.testing.program import SILENT, Broken, Run
-from lbtutor.testing.worlds.affinity import Visit, newcomers
+from lbtutor.testing.worlds.affinity import Visit, forgeries, newcomers
 
 
 @law("affinity", hint="What may a cookie be? None, empty, as long as somebody likes, and never one of yours.")
@@ -57,7 +57,10 @@ def a_client_stays(run: Run[Visit]) -> None:
 
 
 def _where(visit: Visit, failback: object) -> list[str]:
-    """Where the client may go: to its last server, or back to the first one, if that is claimed."""
+    """Where the client may go: to its last server, or back to the first one, if that is claimed. Whoever goes back
+    keeps its cookie, so its place meanwhile is found anew, and may be another when others can be used."""
+    if failback is not False and visit.moved and visit.first not in visit.eligible:
+        return list(visit.eligible)
     back = [visit.first] if visit.first in visit.eligible and visit.first != visit.home else []
     return [visit.home] if failback is False or not back else back if failback is True else [visit.home, *back]
 
@@ -92,3 +95,22 @@ def newcomers_are_balanced(run: Run[Visit]) -> None:
     run.meet("a hundred newcomers came")
     if len({visit.answer for visit in visits}) == 1:
         raise Broken(visits[-1], "more than one server for 100 clients", f"{visits[-1].answer} each time")
+
+
+@law(
+    "affinity",
+    claims={"signed": True},
+    source=forgeries,
+    times=5,
+    meets=("a forged cookie came",),
+    hint="What in the cookie proves that you wrote it, and does the proof cover every letter of the rest?",
+)
+def a_changed_cookie_is_not_followed(run: Run[Visit]) -> None:
+    """A cookie with one letter changed does not lead to another server: who shows it is given a new one."""
+    for visit in run.answered("visit"):
+        if not visit.forged or visit.answer not in visit.eligible:
+            continue
+        run.meet("a forged cookie came")
+        if visit.given in (None, visit.shows) and visit.answer != visit.home:
+            why = f"it was made of one for {visit.home} by a change of one letter"
+            raise Broken(visit, "a new cookie", f"{visit.answer}, as the forged one says", why)

@@ -65,7 +65,9 @@ def it_grows_to_what_the_load_needs(run: Run[Wish]) -> None:
     """Above the target it asks for current × utilisation / target, rounded up and within the bounds; where that is more
     than twice as many, at least for twice as many."""
     for wish in run.answered("ask"):
-        if not wish.fresh or wish.load is None or wish.load <= 1 + TOLERANCE or not 0 < wish.current <= wish.bounds[1]:
+        if not wish.fresh or wish.load is None or wish.load <= 1 + TOLERANCE:
+            continue
+        if not wish.bounds[0] <= wish.current <= wish.bounds[1]:  # many, as Kubernetes, first return to the bounds
             continue
         most = needed(wish)
         least = min(most, wish.within(2 * wish.current))

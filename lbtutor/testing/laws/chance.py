@@ -13,8 +13,12 @@ from collections.abc import Iterator
 from lbtutor.testing.draw import Draw
 from lbtutor.testing.lawbook import law
 from lbtutor.testing.laws.universal import must_have_answered
-from lbtutor.testing.program import Broken, Program, Run
+from lbtutor.testing.program import Broken, Op, Program, Run
 from lbtutor.testing.worlds.balancer import Choice, servers
+
+SELDOM = 0.375
+"""Half way between a quarter and a half: right and wrong each pass it by chance less than once in ten million times, of
+400 requests."""
 
 
 @law(
@@ -39,6 +43,38 @@ def the_busiest_is_never_chosen(run: Run[Choice]) -> None:
 def _busiest(eligible: tuple[str, ...], book: dict[str, int]) -> str | None:
     ranked = sorted(eligible, key=lambda name: book[name], reverse=True)
     return ranked[0] if book[ranked[0]] > book[ranked[1]] else None
+
+
+def _with_a_past() -> Iterator[Program]:
+    """Of a and b, a is busier in the first half of these, b in the second; whoever counts wrong has it otherwise."""
+    yield _two("a", ("pile", 0, 3), ("health", 0, False), ("health", 0, True), ("start", 1))
+    yield _two("a", ("start", 0), ("finish", 0, True, 10), *[("finish_again", 0)] * 4, ("pile", 0, 3))
+    for ok in (True, False):
+        yield _two("b", ("pile", 0, 6), *[("finish", 0, ok, 10)] * 6, ("pile", 1, 3))
+    yield _two("b", ("pile", 1, 3))
+
+
+def _two(busier: str, *past: Op) -> Program:
+    return Program({"servers": servers(2), "seed": 1, "busier": busier}, (*past, ("crowd", 400)))
+
+
+@law(
+    "power_of_two",
+    claims={"distinct": False},
+    cases=_with_a_past,
+    needs=("start", "finish"),
+    statistical=True,
+    hint="What do you count, and when? Follow the count of each server from request to request.",
+)
+def the_busier_of_two_seldom_wins(run: Run[Choice]) -> None:
+    """Of two servers, the busier one is chosen only if it is drawn twice: one time in four."""
+    must_have_answered(run)
+    busier = run.program.setting["busier"]
+    for crowd in run.answered("crowd"):
+        got = Counter(crowd.answer)[busier]
+        if len(crowd.answer) >= 400 and got > SELDOM * len(crowd.answer):
+            counts = ", ".join(f"{name} has {crowd.active[name]} open" for name in crowd.eligible)
+            raise Broken(crowd, f"about 100 of 400 for {busier}", str(got), counts)
 
 
 def _much_load(draw: Draw) -> Program:

@@ -62,10 +62,14 @@ def a_few_clients(draw: Draw) -> Program:
     return Program({"servers": servers(draw.one((3, 2, 5)), names), "names": list(names)}, (("crowd", 24, 0),))
 
 
+LONG_AFTER = 90_061_000
+"""A day, an hour, a minute and a second, in ms: whoever looks at the clock sees another time in every unit."""
+
+
 def with_a_past(program: Program) -> Iterator[Program]:
     """The same balancer beside it; one that was asked by others before; and one that had a server down."""
     yield program
-    yield Program(program.setting, (("crowd", 7, 100), ("wait", 1000), *program.ops))
+    yield Program(program.setting, (("crowd", 7, 100), ("wait", LONG_AFTER), *program.ops))
     yield Program(program.setting, (("health", 0, False), *program.ops, ("health", 0, True), *program.ops))
 
 
@@ -183,7 +187,7 @@ def how_it_came_about_does_not_matter(run: Run[Choice]) -> None:
             continue
         run.meet(situation)
         moved = [number for number, one, two in _pairs(before, moment) if one != two]
-        if len(moved) > _slack(run, len(moment.answer)):
+        if len(moved) > slack(run, len(moment.answer)):
             _differ(run, before, moment, moved)
 
 
@@ -210,11 +214,13 @@ def _differ(run: Run[Choice], before: Choice, moment: Choice, moved: list[int]) 
 
 
 def one_comes_or_goes(draw: Draw) -> Program:
+    """Other clients in every program, and few servers in some, so that the few clients at the end of a ring come."""
     names = draw.one(NAMES)
-    ops: list[Op] = [("crowd", MANY, 0)]
+    crowd: Op = ("crowd", MANY, draw.number(0, 9999))
+    ops: list[Op] = [crowd]
     for _ in range(2):
-        ops += [_one_change(draw), ("crowd", MANY, 0)]
-    return Program({"servers": servers(draw.one((3, 4, 6)), names), "names": list(names)}, tuple(ops))
+        ops += [_one_change(draw), crowd]
+    return Program({"servers": servers(draw.one((3, 2, 4, 6)), names), "names": list(names)}, tuple(ops))
 
 
 MANY = 150
@@ -244,7 +250,7 @@ def nobody_else_moves(run: Run[Choice]) -> None:
         changed = next(iter(gone | come))[0]
         moved = [number for number, one, two in _pairs(before, after) if one != two and changed not in (one, two)]
         stayed = sum(changed not in pair[1:] for pair in _pairs(before, after))
-        if len(moved) > _slack(run, stayed):
+        if len(moved) > slack(run, stayed):
             _moved(before, after, moved, f"{changed} {'went' if gone else 'came'}")
 
 
@@ -257,7 +263,7 @@ def _moved(before: Choice, after: Choice, moved: list[int], what: str) -> None:
     )  # fmt: skip
 
 
-def _slack(run: Run[Choice], clients: int) -> float:
+def slack(run: Run[Choice], clients: int) -> float:
     """How many of these clients may move although they need not: a share by claim, and what chance adds to it."""
     share = float(run.claims.get("extra_moves") or 0)
     return share * clients + 4 * math.sqrt(share * (1 - share) * clients)
@@ -284,6 +290,16 @@ def fixed_pool(count: int, clients: int, prefix: str = "s", weights: Sequence[fl
     return Program({"servers": pool, "seed": 0}, (("crowd", clients, 0),))
 
 
+def some_left(count: int, left: int, clients: int) -> Program:
+    """Of so many servers, a few that were neighbours left before the clients came."""
+    return Program(fixed_pool(count, 0).setting, (*(("remove", 1) for _ in range(left)), ("crowd", clients, 0)))
+
+
+def lonely_ones() -> list[Program]:
+    """One server alone has the fewest points, so the most clients lie beyond its last: of this many, some do."""
+    return [fixed_pool(1, 1000, prefix) for prefix in ("s", "web-", "10.0.0.", "node")]
+
+
 @law(
     "ip_hash",
     cases=lambda: [fixed_pool(3, 1200), fixed_pool(10, 4000), fixed_pool(300, 6000)],
@@ -304,13 +320,14 @@ def clients_are_spread(run: Run[Choice]) -> None:
 
 @law(
     *CONSISTENT,
-    cases=lambda: [fixed_pool(10, 2500), fixed_pool(16, 4000, "10.0.0.")],
+    "bounded_load",
+    cases=lambda: [fixed_pool(10, 2500), fixed_pool(16, 4000, "10.0.0."), some_left(10, 4, 1500), *lonely_ones()],
     statistical=True,
     meets=("many clients came",),
     hint="A server has as many clients as its part of the ring or table is large. How many parts has each?",
 )
 def clients_are_spread_evenly_enough(run: Run[Choice]) -> None:
-    """Of many clients, no server gets less than half or more than twice its share."""
+    """Of many clients, each gets a server, and no server less than half or more than twice its share."""
     _all_answered(run)
     for moment in _crowds(run):
         counts, fair = _shares(moment)

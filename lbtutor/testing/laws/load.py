@@ -45,7 +45,8 @@ def _trips(draw: Draw) -> Program:
         k = draw.number(0, count - 1)
         away: list[Op] = [("remove", k)] if draw.chance(0.8) else []
         away = [("health", k, False), *away] if away and draw.chance(0.3) else away
-        ends: list[Op] = [("finish", draw.number(0, 3), not draw.chance(0.2), 10) for _ in range(draw.number(0, 3))]
+        ended = draw.number(0, 3) if draw.chance(0.7) else 8
+        ends: list[Op] = [("finish", draw.number(0, 3), not draw.chance(0.2), 10) for _ in range(ended)]
         ops += [*_some("serve", draw), *away, *ends, *_some("serve", draw), ("readd", k), *_some("serve", draw)]
     return Program({"servers": servers(count)}, tuple(ops))
 

@@ -55,7 +55,7 @@ def _changes(draw: Draw) -> Program:
     "round_robin",
     claims={"strict": True},
     source=_changes,
-    needs=("health", "remove"),
+    needs=("health or remove or add",),
     meets=("a round across a change",),
     hint="Whose turn was it before the pool changed, and what does your position point at afterwards?",
 )

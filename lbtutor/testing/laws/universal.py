@@ -7,11 +7,12 @@ from collections.abc import Iterator
 from lbtutor.testing.draw import Draw
 from lbtutor.testing.lawbook import law
 from lbtutor.testing.program import Broken, Program, Run
+from lbtutor.testing.sandbox.faults import Fault, Raised
 from lbtutor.testing.worlds.balancer import Choice, grammar, servers
 
 BALANCERS = (
     "round_robin", "weighted_round_robin", "least_connections", "ip_hash", "consistent_hash", "maglev", "rendezvous",
-    "least_response_time", "peak_ewma", "power_of_two",
+    "least_response_time", "peak_ewma", "power_of_two", "bounded_load",
 )  # fmt: skip
 
 
@@ -20,7 +21,14 @@ def it_never_fails(run: Run[Choice]) -> None:
     """Whatever happens to the pool, every question gets an answer and no call raises."""
     if run.fault is not None:
         moment = run.moments[-1] if run.moments else None
-        raise Broken(moment, "an answer", str(run.fault))
+        raise Broken(moment, "an answer", str(run.fault), _says_so(moment, run.fault))
+
+
+def _says_so(moment: Choice | None, fault: Fault) -> str:
+    """What to write for somebody whose exception means that nobody is there."""
+    if moment is None or moment.kind != "pick" or moment.eligible or not isinstance(fault, Raised):
+        return ""
+    return f"nobody is up, which None would say; if {fault.kind} is to say it, --adapt none={fault.kind}"
 
 
 @law(
@@ -63,6 +71,7 @@ def _why_not(choice: Choice) -> str:
 
 WITH_STATE = (
     "round_robin", "weighted_round_robin", "least_connections", "least_response_time", "peak_ewma", "power_of_two",
+    "bounded_load",
 )  # fmt: skip
 
 
@@ -74,7 +83,7 @@ def _beside_another(draw: Draw) -> Program:
 def _alone(program: Program) -> Iterator[Program]:
     """The same alone; and twice a long program, which one whose chances are its own does not answer alike."""
     yield Program({**program.setting, "beside": False}, program.ops)
-    long = (("crowd", 100), ("closed", 60, 5, {"a": 10, "b": 20}))
+    long = (("load", 12), ("crowd", 100), ("closed", 60, 5, {"a": 10, "b": 20}))
     yield from (Program({"servers": servers(6)}, long), Program({"servers": servers(6)}, long))
 
 

@@ -20,6 +20,7 @@ import os
 import resource
 import struct
 import sys
+from itertools import pairwise
 
 LINUX = sys.platform == "linux"
 MACHINE = os.uname().machine
@@ -78,6 +79,8 @@ _ALLOW, _ERRNO, _KILL_PROCESS = 0x7FFF0000, 0x00050000, 0x80000000
 _EPERM, _ENOSYS = 1, 38
 _NUMBER, _ARCHITECTURE, _ARGUMENTS = 0, 4, 16  # offsets in struct seccomp_data
 _X32 = 0x40000000
+_Step = tuple[int, int, int, int]
+_ALLOWED: _Step = (_RETURN, 0, 0, _ALLOW)
 
 _libc = ctypes.CDLL(None, use_errno=True)
 if LINUX:
@@ -156,26 +159,39 @@ def close_files(version: int) -> int:
         path = os.path.join(library, name)
         if name not in _NOT_STANDARD:
             rules.append((path, _READ_FILE | _READ_DIR if os.path.isdir(path) else _READ_FILE))
-    return version if version and _restrict(version, rights, rules, scoped=False) else 0
-
-
-def close_neighbours(version: int) -> None:
-    """A domain of its own inside the first: no signals to, and no look into, the process that started this one."""
-    if version:
-        _restrict(version, _EXECUTE, [], scoped=True)
-
-
-def _restrict(version: int, rights: int, rules: list[tuple[str, int]], scoped: bool) -> bool:
-    words = [rights, _TCP if version >= 4 else 0, _SCOPED if scoped and version >= 6 else 0]
-    attribute = struct.pack("<3Q", *words)[: 8 if version < 4 else 16 if version < 6 else 24]
-    ruleset = _libc.syscall(_CREATE_RULESET, attribute, ctypes.c_size_t(len(attribute)), ctypes.c_uint32(0))
-    if ruleset < 0:
-        return False
-    for path, allowed in rules:
+    if not version:
+        return 0
+    ruleset = _ruleset(version, rights, scoped=False)
+    for path, allowed in rules if ruleset >= 0 else ():
         fd = os.open(path, os.O_PATH | os.O_CLOEXEC)  # type: ignore[attr-defined,unused-ignore]
         rule = struct.pack("<Qi", allowed & rights, fd)
         _libc.syscall(_ADD_RULE, ctypes.c_int(ruleset), ctypes.c_int(1), rule, ctypes.c_uint32(0))
         os.close(fd)
+    return version if _restrict(ruleset) else 0
+
+
+def neighbours(version: int) -> int:
+    """A domain of its own inside the first: no signals to, and no look into, the process that started this one.
+
+    The descriptor of its rules, for `close_neighbours`, or -1. They are made once, and serve every child.
+    """
+    return _ruleset(version, _EXECUTE, scoped=True) if version else -1
+
+
+def close_neighbours(ruleset: int) -> None:
+    """Enter the domain that `neighbours` made, and close the descriptor."""
+    _restrict(ruleset)
+
+
+def _ruleset(version: int, rights: int, scoped: bool) -> int:
+    words = [rights, _TCP if version >= 4 else 0, _SCOPED if scoped and version >= 6 else 0]
+    attribute = struct.pack("<3Q", *words)[: 8 if version < 4 else 16 if version < 6 else 24]
+    return int(_libc.syscall(_CREATE_RULESET, attribute, ctypes.c_size_t(len(attribute)), ctypes.c_uint32(0)))
+
+
+def _restrict(ruleset: int) -> bool:
+    if ruleset < 0:
+        return False
     _libc.prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0)
     done = _libc.syscall(_RESTRICT_SELF, ctypes.c_int(ruleset), ctypes.c_uint32(0)) == 0
     os.close(ruleset)
@@ -187,7 +203,7 @@ def filter_of(machine: str) -> bytes:
     if machine not in _ARCHITECTURES:
         return b""
     column, architecture = _ARCHITECTURES[machine]
-    program = [
+    program: list[_Step] = [
         (_LOAD, 0, 0, _ARCHITECTURE),
         (_JUMP_EQUAL, 1, 0, architecture),
         (_RETURN, 0, 0, _KILL_PROCESS),
@@ -195,21 +211,35 @@ def filter_of(machine: str) -> bytes:
         (_JUMP_FROM, 0, 1, _X32),
         (_RETURN, 0, 0, _ERRNO | _EPERM),
     ]
+    ends: dict[int, list[_Step]] = {}
     for errno, calls in ((_EPERM, _REFUSED), (_ENOSYS, _UNKNOWN_HERE)):
-        for numbers in calls.values():
-            if numbers[column] is not None:
-                program += [(_JUMP_EQUAL, 0, 1, numbers[column]), (_RETURN, 0, 0, _ERRNO | errno)]  # type: ignore[list-item]
+        ends |= {numbers[column]: [(_RETURN, 0, 0, _ERRNO | errno)] for numbers in calls.values()}  # type: ignore[misc]
     for numbers, place in _OPEN.values():
-        if numbers[column] is not None:
-            program += [
-                (_JUMP_EQUAL, 0, 4, numbers[column]),  # type: ignore[list-item]
-                (_LOAD, 0, 0, _ARGUMENTS + 8 * place),
-                (_JUMP_ANY_BIT, 0, 1, _WRITING),
-                (_RETURN, 0, 0, _ERRNO | _EPERM),
-                (_RETURN, 0, 0, _ALLOW),
-            ]
-    program.append((_RETURN, 0, 0, _ALLOW))
-    return b"".join(struct.pack("<HBBI", *step) for step in program)
+        ends[numbers[column]] = [  # type: ignore[index]
+            (_LOAD, 0, 0, _ARGUMENTS + 8 * place),
+            (_JUMP_ANY_BIT, 0, 1, _WRITING),
+            (_RETURN, 0, 0, _ERRNO | _EPERM),
+            _ALLOWED,
+        ]
+    ends.pop(None, None)  # type: ignore[call-overload]
+    return b"".join(struct.pack("<HBBI", *step) for step in [*program, *_search(_ranges(ends))])
+
+
+def _ranges(ends: dict[int, list[_Step]]) -> list[tuple[int, list[_Step]]]:
+    """From which number on which steps end the filter: what is not named is allowed."""
+    begins = {0: [_ALLOWED]} | {number + 1: [_ALLOWED] for number in ends} | ends
+    ordered = [(-1, list[_Step]()), *sorted(begins.items())]
+    return [one for before, one in pairwise(ordered) if one[1] != before[1]]
+
+
+def _search(ranges: list[tuple[int, list[_Step]]]) -> list[_Step]:
+    """The steps that find the range of a number by halves: the kernel tries a filter on each of its own calls when it
+    is installed, for every worker again, and one comparison after the other is a long way for each."""
+    if len(ranges) == 1:
+        return ranges[0][1]
+    half = len(ranges) // 2
+    lower = _search(ranges[:half])
+    return [(_JUMP_FROM, len(lower), 0, ranges[half][0]), *lower, *_search(ranges[half:])]
 
 
 def close_calls(program: bytes) -> bool:

@@ -16,7 +16,8 @@ import sys
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 
@@ -28,6 +29,11 @@ ARCHIVE = 16 * 2**20
 """The longest archive, and the most that its members may unpack to together, in bytes."""
 MEMBERS = 1000
 """The most members of an archive."""
+CLASS = 16
+"""So many times as much may be in the archive of a whole class, which a platform made and not a learner."""
+Member = tuple[str, "bytes | NotGradable | None"]
+"""A file in an archive: what it holds, why that is not taken, or None for what nobody asked for."""
+ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz")
 _UNREADABLE = (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, OSError, RuntimeError, ValueError)
 
 
@@ -67,17 +73,65 @@ def read_submission(path: str | os.PathLike[str]) -> Submission:
     return Submission(Path(path).name, _read_file(path, LARGEST), os.fspath(path))
 
 
-def read_archive(path: str | os.PathLike[str], wanted: frozenset[str] | None = None) -> list[Submission]:
+def read_archive(
+    path: str | os.PathLike[str], wanted: frozenset[str] | None = None, others: list[str] | None = None
+) -> list[Submission]:
     """The `.py` members of a zip or tar file, or those whose last part is in `wanted`; nothing touches the disk.
 
-    Raises `NotGradable` for an archive with a member that is a link or a device, that names a place outside, that is
-    there twice, or for one that is larger than the caps, packed or unpacked.
+    An archive in the archive is read like a folder, one in that is not. Raises `NotGradable` for an archive with a
+    member that is a link or a device, that names a place outside, that is there twice, or for one that is larger than
+    the caps, packed or unpacked. The names of other files are added to `others`.
     """
-    data = _read_file(path, ARCHIVE)
-    budget = [ARCHIVE]
+    return archived(_read_file(path, ARCHIVE), wanted, others)
+
+
+def archived(data: bytes, wanted: frozenset[str] | None = None, others: list[str] | None = None) -> list[Submission]:
+    """The same for an archive that is in memory."""
+    return _distinct(list(_submissions(data, wanted, [ARCHIVE], "", [] if others is None else others)))
+
+
+def _submissions(
+    data: bytes, wanted: frozenset[str] | None, budget: list[int], within: str, others: list[str]
+) -> Iterator[Submission]:
+    for name, text in _members(data, budget, _asked(wanted, nested=not within), MEMBERS):
+        if isinstance(text, NotGradable):
+            raise text
+        if text is None:
+            others.append(PurePosixPath(name).name)
+        elif is_archive(name):
+            yield from _submissions(text, wanted, budget, f"{within}{name}/", others)
+        else:
+            yield Submission(PurePosixPath(name).name, text, within + name)
+
+
+def read_class(path: str | os.PathLike[str], wanted: frozenset[str]) -> list[Member]:
+    """Each file in the archive of a class: its whole name, and its bytes where it is wanted, or is an archive.
+
+    A member that is too large is told as such, so that one learner's bomb is not everybody's. Raises `NotGradable` for
+    an archive that no platform would make.
+    """
+    data = _read_file(path, CLASS * ARCHIVE)
+    return list(_members(data, [CLASS * ARCHIVE], _asked(wanted, nested=True), CLASS * MEMBERS))
+
+
+def is_archive(name: str) -> bool:
+    """By its name."""
+    return name.lower().endswith(ARCHIVES)
+
+
+def _asked(wanted: frozenset[str] | None, *, nested: bool) -> Callable[[PurePosixPath], bool]:
+    def is_asked(path: PurePosixPath) -> bool:
+        if nested and is_archive(path.name) and not path.name.startswith("."):
+            return "__MACOSX" not in path.parts
+        return path.suffix == ".py" if wanted is None else path.name in wanted
+
+    return is_asked
+
+
+def _members(data: bytes, budget: list[int], is_asked: Callable[[PurePosixPath], bool], most: int) -> Iterator[Member]:
+    """Name and bytes of the members that are asked for."""
     try:
-        members = (_zipped if zipfile.is_zipfile(io.BytesIO(data)) else _tarred)(data, budget, wanted)
-        return _distinct([Submission(PurePosixPath(name).name, text, name) for name, text in members])
+        yield from (_zipped if zipfile.is_zipfile(io.BytesIO(data)) else _tarred)(data, budget, is_asked, most)
     except _UNREADABLE as error:
         raise NotGradable(f"the archive cannot be read: {error}") from error
 
@@ -101,27 +155,45 @@ def _read_file(path: str | os.PathLike[str], most: int) -> bytes:
     return data
 
 
-def _zipped(data: bytes, budget: list[int], wanted: frozenset[str] | None) -> Iterator[tuple[str, bytes]]:
+def _zipped(data: bytes, budget: list[int], is_asked: Callable[[PurePosixPath], bool], most: int) -> Iterator[Member]:
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         members = archive.infolist()
-        _countable(len(members))
+        _countable(len(members), most)
         for member in members:
             mode = member.external_attr >> 16
             ordinary = stat.S_IFMT(mode) in (0, stat.S_IFREG, stat.S_IFDIR)
-            if _is_wanted(member.filename, ordinary, member.is_dir(), wanted):
+            name = _zip_name(member)
+            wanted = _is_wanted(name, ordinary, is_asked)
+            if not wanted or member.is_dir():
+                yield from [] if member.is_dir() else [(name, None)]
+            elif member.flag_bits & 1:
+                yield name, NotGradable(f"{ascii(name)[:80]} in the archive is encrypted")
+            else:
                 with archive.open(member) as file:
-                    yield member.filename, _unpacked(file, budget)
+                    yield name, _unpacked(file, budget, name)
 
 
-def _tarred(data: bytes, budget: list[int], wanted: frozenset[str] | None) -> Iterator[tuple[str, bytes]]:
+def _zip_name(member: zipfile.ZipInfo) -> str:
+    """The name as it was meant: some programs write UTF-8 and do not say so, and then it is read as code page 437; some
+    write backslashes."""
+    if not member.flag_bits & 0x800:
+        with suppress(UnicodeError):
+            return member.filename.encode("cp437").decode().replace("\\", "/")
+    return member.filename.replace("\\", "/")
+
+
+def _tarred(data: bytes, budget: list[int], is_asked: Callable[[PurePosixPath], bool], most: int) -> Iterator[Member]:
     with tarfile.open(fileobj=io.BytesIO(_gunzipped(data))) as archive:
         for count, member in enumerate(archive):
-            _countable(count)
+            _countable(count, most)
             ordinary = member.isreg() or member.isdir()
-            if _is_wanted(member.name, ordinary, member.isdir(), wanted):
+            wanted = _is_wanted(member.name, ordinary, is_asked)
+            if not wanted or member.isdir():
+                yield from [] if member.isdir() else [(member.name, None)]
+            else:
                 file = archive.extractfile(member)
                 assert file is not None  # it is an ordinary file
-                yield member.name, _unpacked(file, budget)
+                yield member.name, _unpacked(file, budget, member.name)
 
 
 def _gunzipped(data: bytes) -> bytes:
@@ -135,29 +207,27 @@ def _gunzipped(data: bytes) -> bytes:
     return text
 
 
-def _countable(count: int) -> None:
-    if count > MEMBERS:
-        raise NotGradable(f"the archive has more than {MEMBERS} members")
+def _countable(count: int, most: int) -> None:
+    if count > most:
+        raise NotGradable(f"the archive has more than {most} members")
 
 
-def _is_wanted(name: str, ordinary: bool, folder: bool, wanted: frozenset[str] | None) -> bool:
+def _is_wanted(name: str, ordinary: bool, is_asked: Callable[[PurePosixPath], bool]) -> bool:
     """Is it to be read? Raises `NotGradable` when the archive is not to be trusted at all."""
     path = PurePosixPath(name.replace("\\", "/"))
     if not ordinary:
         raise NotGradable(f"the archive has a link or a device in it: {ascii(name)[:80]}")
     if path.is_absolute() or ".." in path.parts or ":" in name or "\0" in name:
         raise NotGradable(f"the archive names a place outside of it: {ascii(name)[:80]}")
-    if folder:
-        return False
-    return path.suffix == ".py" if wanted is None else path.name in wanted
+    return is_asked(path)
 
 
-def _unpacked(file: object, budget: list[int]) -> bytes:
+def _unpacked(file: object, budget: list[int], name: str) -> bytes | NotGradable:
     """What a member holds, within what is left of the budget for all of them."""
-    most = min(LARGEST, budget[0])
+    most = min(ARCHIVE if is_archive(name) else LARGEST, budget[0])
     data: bytes = file.read(most + 1)  # type: ignore[attr-defined]
     if len(data) > most:
-        raise NotGradable("a member of the archive is larger than 1 MiB, or all of them are too large together")
+        return NotGradable("a member of the archive is larger than 1 MiB, or all of them are too large together")
     budget[0] -= len(data)
     return data
 

@@ -6,7 +6,8 @@ nothing that can build objects (pickle, marshal), because what comes back was wr
     question   [id, op, ...]           answer   [id, "ok", value] or [id, kind of fault, ...]
 
 On the way in (`pack`, `unpack`) values are ours; on the way out (`plain`) only exact types pass, since a subclass of
-`str` that calls itself equal to everything is the oldest trick there is.
+`str` that calls itself equal to everything is the oldest trick there is. A member of an enumeration is taken for its
+word, and a set of texts for these in order: people write states and memberships so.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from __future__ import annotations
 import json
 import os
 import struct
+from enum import EnumType  # `json` has loaded it
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -72,6 +74,17 @@ def read_frame(fd: int, loads: Callable[[str], Json] = _loads) -> Json:
     return loads(read_exactly(fd, size).decode())
 
 
+def read_question(fd: int, loads: Callable[[str], Json] = _loads, read: Callable[[int, int], bytes] = os.read) -> Json:
+    """As `read_frame`, in one read where it can be: for the end that gets no second message before it has answered."""
+    data = read(fd, FRAME)
+    if len(data) < 4:
+        data += read_exactly(fd, 4 - len(data) if data else 4)
+    size = 4 + int.from_bytes(data[:4], "big")
+    if len(data) < size:
+        data += read_exactly(fd, size - len(data))
+    return loads(data[4:].decode())
+
+
 def pack(value: Json) -> Json:
     """A value of ours for the way in: tuples, mappings and seeds are marked, so that they arrive as what they are."""
     kind = type(value)
@@ -113,9 +126,19 @@ def plain(value: Json, depth: int = 0) -> Json:
         return value
     if kind is float and value - value == 0.0:  # false for inf and nan
         return value
+    if type(kind) is EnumType:
+        return plain(_word_of(value), depth + 1)
+    if (kind is set or kind is frozenset) and all(type(part) is str for part in value):
+        return plain(sorted(value), depth)
     if (kind is tuple or kind is list) and len(value) <= ROW and depth < DEEP:
         return [plain(part, depth + 1) for part in value]
     raise NotPlain(described(value))
+
+
+def _word_of(value: Json) -> Json:
+    """What a member of an enumeration stands for: its value if that is a text, else its name."""
+    word = object.__getattribute__(value, "_value_")
+    return word if type(word) is str else object.__getattribute__(value, "_name_")
 
 
 def described(value: Json) -> str:

@@ -3,12 +3,14 @@
 Started once for a learner's file. It reads the file (compiles it, imports the standard modules that it names), closes
 what doors it can without losing the right to fork, and then waits for orders on its socket:
 
-    fork     kill the last worker, if any; fork a new one and hand out its two pipes
-    reap     how did the worker end? [code], or [None] for one that closed its pipes and had to be killed
-    (end)    kill what is left, and go
+    next        the worker that waits is the present one now; kill the one before, and fork another to wait
+    reap t      how did the worker end? [code], or [None] for one that had to be killed after t seconds
+    (end)       kill what is left, and go
 
-A worker closes the remaining doors, says so (`closed`, before any learner code could), and answers questions until its
-pipe ends. Forking a clean zygote costs about a millisecond, so every example can have an interpreter of its own.
+There is always one worker that waits: its two pipes are handed out as soon as it is forked. A worker closes the
+remaining doors, says so (`closed`, before any learner code could), and answers questions until its pipe ends. An
+interpreter of its own for every example costs the same millisecond or two either way, but now they pass on another core
+while the example before is still being played.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ import time
 
 from . import doors
 from .stage import Read, Stage
-from .wire import FRAME, HEADER, encode, read_frame, write_all
+from .wire import FRAME, HEADER, encode, read_frame, read_question, write_all
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -37,9 +39,6 @@ OMITTED = frozenset(
 """Modules of the standard library that are not imported ahead, though a file names them: they do things, or are large.
 All others are, because behind the doors the library may be out of reach: in a home that this user may not enter."""
 ALWAYS = ("random", "traceback", "linecache")
-
-PATIENCE = 0.5
-"""Seconds that a worker whose pipes have ended has left to end itself."""
 
 
 class Prints(io.TextIOBase):
@@ -58,7 +57,10 @@ class Prints(io.TextIOBase):
 
 def serve(control: int) -> None:
     """Do what the other end of that socket says, until it ends."""
+    os.environ.pop("LD_BIND_NOW", None)
     order = read_frame(control)
+    if order["cores"]:
+        os.sched_setaffinity(0, order["cores"])
     say = _socket.socket(fileno=control)
     memory = doors.limit(order["memory_bytes"])
     try:
@@ -67,7 +69,7 @@ def serve(control: int) -> None:
         say.sendall(encode(["refused", str(error.msg), error.lineno or 0]))
         return
     except (ValueError, RecursionError, MemoryError) as error:
-        say.sendall(encode(["refused", str(error) or type(error).__name__, 0]))
+        say.sendall(encode(["refused", str(error) or "it is too large, or too deeply nested, for Python to read", 0]))
         return
     for name in (*ALWAYS, *sorted(read.imports)):
         if name.partition(".")[0] in sys.stdlib_module_names - OMITTED:
@@ -84,6 +86,7 @@ def serve(control: int) -> None:
     if os.getuid() >= doors.NOBODYS:  # nobody else has this user id, so whatever it still has came from here
         with contextlib.suppress(OSError):
             os.kill(-1, signal.SIGKILL)
+    os._exit(0)
 
 
 def _close() -> tuple[str, int]:
@@ -97,39 +100,48 @@ def _close() -> tuple[str, int]:
 
 
 class Zygote:
-    """Forks workers for one file, one at a time; `worker` is the process id of the present one, or 0."""
+    """Forks workers for one file: `worker` is the process id of the present one, `waiting` that of the next, or 0."""
 
     def __init__(self, say: _socket.socket, read: Read, landlock: int, order: dict[str, Any]) -> None:
         self._say = say
         self._read = read
-        self._landlock = landlock
         self._order = order
+        self._neighbours = doors.neighbours(landlock)
         self._filter = doors.filter_of(doors.MACHINE)
-        self.worker = 0
+        self.worker = self.waiting = 0
 
     def obey(self) -> None:
         """Do as ordered until the orders end."""
         with contextlib.suppress(EOFError):
+            self._fork()
             while True:
-                (wanted,) = read_frame(self._say.fileno())
-                self._reap() if wanted == "reap" else self._fork()
+                wanted, *how = read_frame(self._say.fileno())
+                self._reap(*how) if wanted == "reap" else self._next()
+        _kill(self.waiting)
         _kill(self.worker)
 
-    def _reap(self) -> None:
-        self._say.sendall(encode([_ending(self.worker)]))
+    def _reap(self, patience: float) -> None:
+        self._say.sendall(encode([_ending(self.worker, patience)]))
         self.worker = 0
 
-    def _fork(self) -> None:
+    def _next(self) -> None:
+        if self.worker and self._order["cores"]:  # to die takes time too, and need not take it from its successor
+            with contextlib.suppress(OSError):
+                os.sched_setaffinity(self.worker, self._order["cores"])
         _kill(self.worker)
+        self.worker = self.waiting
+        self._fork()
+
+    def _fork(self) -> None:
         questions, ask = os.pipe()
         listen, answers = os.pipe()
-        self.worker = os.fork()
-        if not self.worker:
+        self.waiting = os.fork()
+        if not self.waiting:
             for fd in (ask, listen, self._say.detach()):
                 os.close(fd)
-            _work(questions, answers, Stage(self._read), self._landlock, self._filter, self._order)
+            _work(questions, answers, Stage(self._read), self._neighbours, self._filter, self._order)
         rights = ask.to_bytes(4, sys.byteorder) + listen.to_bytes(4, sys.byteorder)
-        self._say.sendmsg([encode([self.worker])], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, rights)])
+        self._say.sendmsg([encode([self.waiting])], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, rights)])
         for fd in (questions, answers, ask, listen):
             os.close(fd)
 
@@ -140,9 +152,9 @@ def _kill(worker: int) -> None:
         os.waitpid(worker, 0)
 
 
-def _ending(worker: int) -> int | None:
-    """How a worker ended whose pipes have: exit code, minus the signal's number, or None if it had to be killed."""
-    until = time.monotonic() + PATIENCE
+def _ending(worker: int, patience: float) -> int | None:
+    """How a worker ended: exit code, minus the signal's number, or None if it had to be killed after all."""
+    until = time.monotonic() + patience
     while worker and time.monotonic() < until:
         pid, status = os.waitpid(worker, os.WNOHANG)
         if pid:
@@ -152,13 +164,17 @@ def _ending(worker: int) -> int | None:
     return None
 
 
-def _work(questions: int, answers: int, stage: Stage, landlock: int, program: bytes, order: dict[str, Any]) -> NoReturn:
+def _work(
+    questions: int, answers: int, stage: Stage, neighbours: int, program: bytes, order: dict[str, Any]
+) -> NoReturn:
     """The life of a worker; never returns."""
     end = os._exit
     try:
         doors.die_with_parent()
         doors.limit_further(order["cpu"], order["printed_bytes"], order["files"])
-        doors.close_neighbours(landlock)
+        doors.close_neighbours(neighbours)
+        if order["cores"]:
+            os.sched_setaffinity(0, [order["core"]])
         write_all(answers, encode([0, "closed", doors.close_calls(program)]))
         _answer_all(questions, answers, stage)
     except EOFError:
@@ -171,7 +187,7 @@ def _answer_all(
     questions: int,
     answers: int,
     stage: Stage,
-    read_frame: Callable[[int], list[Any]] = read_frame,
+    read_question: Callable[[int], list[Any]] = read_question,
     write_all: Callable[[int, bytes], None] = write_all,
     encode: Callable[[list[Any]], bytes] = encode,
     longest: int = FRAME + HEADER.size,
@@ -179,7 +195,7 @@ def _answer_all(
     """One answer to each question. Names are bound here, since learner code may replace them where they come from."""
     answer = stage.answer
     while True:
-        number, op, *arguments = read_frame(questions)
+        number, op, *arguments = read_question(questions)
         frame = encode([number, *answer(op, arguments)])
         if len(frame) > longest:
             frame = encode([number, "type", op, "more than fits into a message"])

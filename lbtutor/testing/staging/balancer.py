@@ -11,33 +11,22 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from lbtutor.core.events import (
-    Arrived,
     Candidate,
-    ContractBroken,
     Event,
     Finished,
     HealthChanged,
     Joined,
     Left,
     Picked,
-    Rejected,
     WeightChanged,
     Why,
 )
 from lbtutor.testing.program import SILENT, Op, Program
+from lbtutor.testing.staging.telling import ENDS, POOL, SILENCE, WELL, arrived, broke, ended, nobody, sent
 from lbtutor.testing.worlds.balancer import Choice
 
-POOL = "pool"
-
-LONGEST = 40
-"""So much of a client's name is shown."""
-
-ENDS = 0.7
-"""Part of a moment after which a request that was not started is gone again."""
-
-
 TURNS = frozenset({"round_robin", "weighted_round_robin"})
-HASHES = frozenset({"ip_hash", "consistent_hash", "maglev", "rendezvous"})
+HASHES = frozenset({"ip_hash", "consistent_hash", "bounded_load", "maglev", "rendezvous"})
 
 
 def events(program: Program, moments: Sequence[Choice], beat: float, component: str) -> Iterator[Event]:
@@ -70,6 +59,9 @@ class Play:
                 yield from self._crowd(moment, at, beat)
             case "start":
                 yield from self._start(moment, at)
+            case "pile":
+                for _ in range(op[2] if len(op) > 2 else 0):
+                    yield from self._start(moment, at)
             case "finish":
                 yield from self._finish(op, at)
             case "health":
@@ -85,14 +77,15 @@ class Play:
 
     def _ask(self, moment: Choice, op: Op, at: float, beat: float) -> Iterator[Event]:
         self._request += 1
-        yield Arrived(at, self._request, moment.client[:LONGEST], "GET", "", "/", "front")
+        yield arrived(at, self._request, moment.client)
         yield from self._chosen(moment, moment.answer, at)
         if moment.answer not in moment.members:
             return
         if not moment.starts:
-            yield self._end(self._request, moment.answer, at + ENDS * beat, "it was asked for, and not started")
+            because = "it was asked for, and not started"
+            yield ended(at + ENDS * beat, self._request, moment.answer, WELL, because)
         elif op[0] == "closed":
-            yield self._end(self._request, moment.answer, at + ENDS * beat)
+            yield ended(at + ENDS * beat, self._request, moment.answer, WELL)
         else:
             self._open.append((self._request, moment.answer, at))
 
@@ -102,10 +95,10 @@ class Play:
         step = beat * ENDS / max(1, len(answers))
         for number, answer in enumerate(answers):
             self._request += 1
-            yield Arrived(at + number * step, self._request, f"client {number}", "GET", "", "/", "front")
+            yield arrived(at + number * step, self._request, f"client {number}")
             yield from self._chosen(moment, answer, at + number * step)
             if answer in moment.members:
-                yield self._end(self._request, answer, at + number * step)
+                yield ended(at + number * step, self._request, answer, WELL)
 
     def _chosen(self, moment: Choice, answer: Any, at: float) -> Iterator[Event]:
         """What became of one question: a choice, or what there was instead."""
@@ -117,13 +110,11 @@ class Play:
                 at, self._request, 1, POOL, answer, "algorithm", Why(rule, "lowest", "any of them", candidates)
             )
             return
-        if answer is SILENT:
-            yield ContractBroken(at, self._request, POOL, "the code", "it gave no answer")
-        elif answer is not None:
-            yield ContractBroken(at, self._request, POOL, "the code", f"it chose {answer}, which is not in the pool")
-        broke = answer is not None
-        because = "the balancer is broken" if broke else "nobody was chosen"
-        yield Rejected(at, self._request, 500 if broke else 503, because, POOL, candidates)
+        if answer is None:
+            yield from nobody(at, self._request, "nobody was chosen", candidates)
+        else:
+            wrong = SILENCE if answer is SILENT else f"it chose {answer}, which is not in the pool"
+            yield from broke(at, self._request, wrong, candidates)
 
     def _candidates(self, moment: Choice) -> tuple[Candidate, ...]:
         return tuple(
@@ -153,9 +144,8 @@ class Play:
 
     def _start(self, moment: Choice, at: float) -> Iterator[Event]:
         self._request += 1
-        why = Why("", "lowest", "", (Candidate(moment.name, None, None),))
-        yield Arrived(at, self._request, "elsewhere", "GET", "", "/", "front")
-        yield Picked(at, self._request, 1, POOL, moment.name, "sticky", why, "it was chosen elsewhere")
+        yield arrived(at, self._request, "elsewhere")
+        yield sent(at, self._request, moment.name, "it was chosen elsewhere")
         self._open.append((self._request, moment.name, at))
 
     def _finish(self, op: Op, at: float) -> Iterator[Event]:
@@ -165,9 +155,6 @@ class Play:
         ok, took = bool(op[2]), op[3] / 1000
         status = 200 if ok else 500
         yield Finished(at, request, 1, POOL, name, "answered", status, took, ok, final=True)
-
-    def _end(self, request: int, name: str, at: float, because: str = "") -> Event:
-        return Finished(at, request, 1, POOL, name, "answered", 200, 0.0, ok=True, final=True, because=because)
 
     # --- servers
 

@@ -14,11 +14,13 @@ The model knows what each client shows and where it was last. What a cookie look
     remove k                 server k leaves, healthy as it is
     remove_unknown           somebody leaves whom nobody knows
     newcomers n              n clients come for the first time
+    forge                    strangers come with the cookie of one client, in which one letter is that of another's
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from itertools import islice, pairwise
 from typing import Any
 
 from lbtutor.testing.adapt import Fit, fit
@@ -39,9 +41,9 @@ KINDS = {
 
 NAMES = (
     ("a", "b", "c", "d", "e", "f", "g", "h"),
-    ("web-1", "web-10", "web-100", "web-2", "web", "web-11", "web-1b", "we"),
+    ("web-10", "web-1", "web-100", "web-2", "web", "web-11", "web-1b", "we"),
     ("10.0.0.1:80", "10.0.0.1:8080", "10.0.0.11:80", "[::1]:80", "10.0.0.1", "h.x:80", "h:81", "h"),
-    ("größe", "b c", "a=b;c", "日本", "a|b", "A", "a", "ÿ"),
+    ("A", "a", "b c", "größe", "a=b;c", "日本", "a|b", "ÿ"),
 )
 
 FOREIGN = ("garbage", "", "no-such-server", "süß", "{}", "x.y.z", "AAAA====", "x" * 10_000)
@@ -53,7 +55,9 @@ CLIENTS = ("alice", "bob", "carol", "dave")
 class Visit(Moment):
     """A moment of a sticky balancer. What was so before it: who was a member and healthy (`eligible`), the cookie that
     the client `shows`, the server that it had with it last (`home`, "" for none) and first (`first`). `known` is False
-    for a cookie that nobody gave it. `given` is the cookie that came with the answer; `fits` whether it was a pair."""
+    for a cookie that nobody gave it. `given` is the cookie that came with the answer; `fits` whether it was a pair.
+    `server` is whom it befalls, where that is one. `moved`: others can be used than when this client came last.
+    `forged`: it shows a cookie of somebody whose `home` that is, with one letter changed."""
 
     client: str = ""
     eligible: tuple[str, ...] = ()
@@ -63,16 +67,22 @@ class Visit(Moment):
     first: str = ""
     given: Any = None
     fits: bool = True
+    server: str = ""
+    moved: bool = False
+    forged: bool = False
 
 
 class Client:
-    """Somebody with a cookie: whether it was given to it, where it was last with that, and where first."""
+    """Somebody with a cookie: whether it was given to it, where it was last with that, and where first; where it was
+    sent when it got this one (`named`), and who could be used when it came last (`saw`)."""
 
     def __init__(self) -> None:
         self.given = False
         self.cookie: str | None = None
         self.home = ""
         self.first = ""
+        self.saw: tuple[str, ...] = ()
+        self.named = ""
 
 
 def recognise(cls: Class) -> str | None:
@@ -88,7 +98,7 @@ def _method(cls: Class) -> str | None:
 
 
 def grammar(draw: Draw, component: str) -> Program:  # noqa: ARG001 (there is one component)
-    names = draw.one(NAMES, (4, 2, 1, 1))
+    names = draw.one(NAMES, (4, 2, 1, 2))
     count = draw.one((2, 3, 1, 4, 5, 0), (5, 5, 1, 2, 1, 0.4))
     ops = tuple(_op(draw, kind) for kind in operations(draw, KINDS))
     return Program({"servers": list(names[:count]), "names": list(names)}, ops)
@@ -109,6 +119,24 @@ def _op(draw: Draw, kind: str) -> Op:
 def newcomers(draw: Draw) -> Program:
     names = draw.one(NAMES)
     return Program({"servers": list(names[: draw.one((2, 3, 5))]), "names": list(names)}, (("newcomers", 100),))
+
+
+FORGED = 60
+"""So many forgeries at most are tried."""
+
+
+def forgeries(draw: Draw) -> Program:
+    names = draw.one(NAMES)
+    setting = {"servers": list(names[: draw.one((2, 3, 5))]), "names": list(names)}
+    return Program(setting, (("newcomers", 6), ("forge",)))
+
+
+def _mixed(one: Client, two: Client) -> Iterator[str]:
+    """The cookie of one with a letter from that of the other, who is elsewhere: one place after the other."""
+    ours, theirs = one.cookie or "", two.cookie or ""
+    for at, (letter, other) in enumerate(zip(ours, theirs, strict=False)):
+        if letter != other and one.home != two.home:
+            yield ours[:at] + other + ours[at + 1 :]
 
 
 def simpler(program: Program) -> Iterator[Program]:
@@ -177,14 +205,24 @@ class Model:
         for number in range(count):
             self._visit(op, f"client {number + 1}")
 
+    def _do_forge(self, op: int) -> None:
+        clients = [client for client in self._clients.values() if client.cookie and client.home]
+        forged = ((one.home, text) for one, two in pairwise(clients) for text in _mixed(one, two))
+        for number, (home, text) in enumerate(islice(forged, FORGED), 1):
+            self._visit(op, f"mallory {number}", text)
+            self.moments[-1].forged, self.moments[-1].home = True, home
+
     def _visit(self, op: int, name: str, foreign: str | None = None) -> None:
         client = self._clients.setdefault(name, Client())
         if foreign is not None:
             client.cookie, client.given, client.home, client.first = foreign, False, "", ""
+            client.named = ""
         moment = Visit(
             op, "visit", _says(name, client, foreign), SILENT, True, name, self._eligible(), client.cookie,  # noqa: FBT003
             foreign is None, client.home, client.first,
         )  # fmt: skip
+        moment.moved = moment.eligible != client.saw and client.named != client.home
+        client.saw = moment.eligible
         self.moments.append(moment)
         healthy = [one for one in self._known if one not in self._down]
         method, values = self._route
@@ -198,6 +236,7 @@ class Model:
         client.given = client.given or moment.given is not None
         client.home = moment.answer if client.given and moment.answer in moment.eligible else ""
         client.first = client.first or client.home
+        client.named = client.home if moment.given not in (None, moment.shows) else client.named
 
     def _eligible(self) -> tuple[str, ...]:
         return tuple(name for name in self._members if name not in self._down)
@@ -207,14 +246,14 @@ class Model:
     def _do_fail(self, op: int, k: int) -> None:
         if self._members:
             name = self._members[k % len(self._members)]
-            self.moments.append(Visit(op, "fail", f"{name} stops"))
+            self.moments.append(Visit(op, "fail", f"{name} stops", server=name))
             self._down.add(name)
 
     def _do_heal(self, op: int, k: int) -> None:
         down = sorted(self._down)
         if down:
             name = down[k % len(down)]
-            self.moments.append(Visit(op, "heal", f"{name} is healthy again"))
+            self.moments.append(Visit(op, "heal", f"{name} is healthy again", server=name))
             self._down.discard(name)
 
     def _do_add(self, op: int) -> None:
@@ -228,31 +267,35 @@ class Model:
 
     def _join(self, op: int, name: str, says: str) -> None:
         if self._add is not None:
-            self.moments.append(Visit(op, "add", says))
-            self._members += [] if name in self._members else [name]
+            self.moments.append(Visit(op, "add", says, server=name))
+            twice = name in self._members
+            self._members += [] if twice else [name]
             self._known += [] if name in self._known else [name]
-            self._room.call(self._handle, self._add[0], *self._add[1]({"name": name}))
+            self._tell(self._add, name, odd=twice)
 
     def _do_remove(self, op: int, k: int) -> None:
         if self._members and self._remove is not None:
             name = self._members[k % len(self._members)]
-            self.moments.append(Visit(op, "remove", f"{name} is removed, though it is healthy"))
-            if name in self._down:
-                self.moments[-1].says = f"{name} is removed"
+            says = f"{name} is removed" + ("" if name in self._down else ", though it is healthy")
+            self.moments.append(Visit(op, "remove", says, server=name))
             self._members.remove(name)
             for client in self._clients.values():  # what a cookie of a server that left means later is free
-                client.home = "" if client.home == name else client.home
+                client.home = "" if name in (client.home, client.named) else client.home
                 client.first = "" if client.first == name else client.first
-            self._room.call(self._handle, self._remove[0], *self._remove[1]({"name": name}))
+            self._tell(self._remove, name)
 
     def _do_remove_unknown(self, op: int) -> None:
         if self._remove is not None:
             self.moments.append(Visit(op, "remove", "a server is removed that nobody knows"))
-            try:
-                self._room.call(self._handle, self._remove[0], *self._remove[1]({"name": "nobody"}))
-            except Raised as fault:
-                if not (self._lenient and fault.kind in ("KeyError", "ValueError", "LookupError", "IndexError")):
-                    raise
+            self._tell(self._remove, "nobody", odd=True)
+
+    def _tell(self, how: tuple[str, Fit], name: str, *, odd: bool = False) -> None:
+        """Tell of a server that comes or goes; who may raise the usual errors at what is odd, may."""
+        try:
+            self._room.call(self._handle, how[0], *how[1]({"name": name}))
+        except Raised as fault:
+            if not (odd and self._lenient and fault.kind in ("KeyError", "ValueError", "LookupError", "IndexError")):
+                raise
 
 
 def _says(name: str, client: Client, foreign: str | None) -> str:

@@ -11,7 +11,8 @@ A constructor that has `tolerance` gets 0.1 (within a tenth of the target nothin
     operation        what happens
     ask c u          a new object: there are c instances, each u 64ths of the target busy: how many should there be?
     then u           there are as many as it said last, so busy: how many should there be now?
-    odd what         there are as many (or 4), and the measurement is "none", "nan", "negative" or "huge"
+    odd what c       a new object: there are c instances (without c: as many as it said last, or 4), and the
+                     measurement is "none", "nan", "negative" or "huge"
     pass s           seconds pass
     loop c load n    a closed loop: c instances share a constant load (`load` and a half of what one does at target),
                      and n times, a minute apart, there are then as many as it said
@@ -91,7 +92,8 @@ def _op(draw: Draw, kind: str) -> Op:
         case "then":
             return (kind, _parts(draw))
         case "odd":
-            return (kind, draw.one(tuple(ODD)))
+            what = draw.one(tuple(ODD))
+            return (kind, what) if draw.chance(0.5) else (kind, what, draw.number(0, 20))
         case _:
             return (kind, draw.one((15, 60, 299, 301, 3600)))
 
@@ -164,7 +166,9 @@ class Model:
         self._enter(wish, parts / PART)
         wish.answer = self._ask(busy)
 
-    def _do_odd(self, op: int, what: str) -> None:
+    def _do_odd(self, op: int, what: str, current: int | None = None) -> None:
+        if current is not None:
+            self._begin(current)
         if what == "huge" or self._unmeasured:
             says = f"{_instances(self._current)}, and utilisation is {ODD[what]}; how many should there be?"
             wish = Wish(op, "odd", says, SILENT, asked=True)

@@ -12,6 +12,7 @@ and tells the code under test, in whichever of two shapes that came:
     retry c                   client c asks, whoever was chosen refuses, and it is offered to the others (ours only)
     serve c                   client c asks, and the request starts on whoever was chosen
     start k                   a request starts on server k, chosen by somebody else
+    pile k n                  n requests start on server k
     answer k ms               a request starts on server k and ends after so many milliseconds, before anything else
     finish j ok ms            the j-th oldest request ends, after so many milliseconds
     finish_again j            its end is told once more
@@ -38,10 +39,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from lbtutor.core.errors import ConfigError
+from lbtutor.testing.adapt import ALIASES
 from lbtutor.testing.components import Target
 from lbtutor.testing.draw import Draw, operations
 from lbtutor.testing.program import Moment, Op, Program
-from lbtutor.testing.sandbox.room import Class, Room
+from lbtutor.testing.sandbox.room import Class, Parameter, Room
 from lbtutor.testing.worlds.pool import CHOOSES, KEEPS_BOOKS, NAMES, Choice, Model, address
 from lbtutor.testing.worlds.subjects import lacking
 
@@ -63,22 +66,68 @@ KINDS = {
 FAILS = (0.15, 0.0, 0.5, 1.0)
 """Shares of requests that fail; programs differ in it."""
 
-WEIGHTED = frozenset({"weighted_round_robin", "least_connections", "consistent_hash", "maglev", "rendezvous"})
-HASHING = frozenset({"ip_hash", "consistent_hash", "maglev", "rendezvous"})
+MEASURING = frozenset({"least_response_time", "peak_ewma"})
+HASHING = frozenset({"ip_hash", "consistent_hash", "bounded_load", "maglev", "rendezvous"})
+WEIGHTED = frozenset({"weighted_round_robin", "least_connections"}) | HASHING - {"ip_hash"}
 
 ODD_CLIENTS = ("::1", "2001:db8::7", "localhost", "", "größe", "10.0.0.1:5000", "x" * 10_000)
 """What else may name a client: whoever hashes it has to take any text."""
 
 
+POOLS = frozenset(
+    {"backends", "servers", "pool", "nodes", "hosts", "upstreams", "candidates", "members", "targets", "endpoints"}
+)
+"""What strangers call the servers that they are offered, or are made with."""
+
+BOOKS = ("started", "finished", "set_healthy", "add", "remove")
+"""Whoever is told of these keeps books."""
+
+
 def recognise(cls: Class) -> str | None:
-    """By `pick`: ours takes a request and backends, and its constructor needs nothing."""
+    """By `pick`: ours takes a request and backends, and its constructor needs nothing.
+
+    Raises `ConfigError` for one that is neither, and says what is in the way.
+    """
     pick = cls.methods.get("pick")
     if pick is None:
         return None
-    needs = [parameter for parameter in cls.constructor if parameter.required and parameter.name != "rng"]
-    takes = [parameter for parameter in pick.parameters if parameter.kind == "plain"]
-    offered = len(takes) == 2 and takes[1].name.lower() not in ("now", "at", "time", "t", "timestamp", "ts", "clock")
-    return CHOOSES if offered and not needs else KEEPS_BOOKS
+    plain = [parameter for parameter in pick.parameters if parameter.kind == "plain"]
+    takes = [parameter.name.lower() for parameter in plain]
+    needs = [parameter.name for parameter in cls.constructor if parameter.required and parameter.name != "rng"]
+    books = bool(needs) or (_is_made_of_something(cls) and not cls.methods.keys().isdisjoint(BOOKS))
+    if not POOLS.isdisjoint(takes) or (len(takes) == 2 and not books and takes[1] not in ALIASES["now"]):
+        _must_be_offered(cls, plain, needs)
+        return CHOOSES
+    _must_be_made_of_servers(cls, needs)
+    return KEEPS_BOOKS
+
+
+def _is_made_of_something(cls: Class) -> bool:
+    return any(parameter.kind in ("plain", "rest") and parameter.name != "rng" for parameter in cls.constructor)
+
+
+def _must_be_offered(cls: Class, takes: list[Parameter], needs: list[str]) -> None:
+    if needs:
+        raise ConfigError(
+            f"the constructor of {cls.name} needs {', '.join(needs)}, and whoever is offered its servers when it picks"
+            " is made of nothing but an `rng`: give these defaults"
+        )
+    if len(takes) < 2 or sum(parameter.required for parameter in takes) > 2:
+        told = ", ".join(parameter.name for parameter in takes)
+        raise ConfigError(f"{cls.name} has pick({told}); write `pick(request, backends)`, as it will be asked")
+
+
+def _must_be_made_of_servers(cls: Class, needs: list[str]) -> None:
+    if len(needs) > 1:
+        raise ConfigError(
+            f"the constructor of {cls.name} needs {', '.join(needs)}; it gets one value, the servers as"
+            " [(name, weight), …]: give the others defaults"
+        )
+    if not _is_made_of_something(cls):
+        raise ConfigError(
+            f"{cls.name} is never told of its servers: let its constructor take them, as [(name, weight), …], or write"
+            " `pick(request, backends)`"
+        )
 
 
 def servers(count: int, names: tuple[str, ...] = NAMES[0]) -> list[list[Any]]:
@@ -97,7 +146,17 @@ def grammar(draw: Draw, component: str) -> Program:
     left_out = {"weigh": not weighted, "retry": component not in MINE, "swap": component not in MINE}
     kinds = {kind: odds for kind, odds in KINDS.items() if not left_out.get(kind)}
     setting = {"servers": pool, "names": list(names), "seed": draw.number(0, 999)}
-    return Program(setting, story(draw, kinds, component))
+    begin = _each_fails_once(count) if component in HASHING else ()
+    return Program(setting, (*begin, *story(draw, kinds, component)))
+
+
+def _each_fails_once(count: int) -> tuple[Op, ...]:
+    """One client, while a few servers fail one after the other till nobody is up, and when they are back: that the
+    client comes again and its own server failed meanwhile is rare by chance alone."""
+    if not 0 < count <= 3:
+        return ()
+    fall = [op for k in range(count) for op in (("health", k, False), ("pick", 0))]
+    return ("pick", 0), *fall, *(("health", k, True) for k in range(count)), ("pick", 0)
 
 
 def story(draw: Draw, kinds: dict[str, float], component: str = "", fails: Sequence[float] = FAILS) -> tuple[Op, ...]:
@@ -109,6 +168,8 @@ def story(draw: Draw, kinds: dict[str, float], component: str = "", fails: Seque
 def _op(draw: Draw, kind: str, component: str, fails: float) -> Op:
     match kind:
         case "pick" | "serve" | "retry":
+            if component == "bounded_load" and draw.chance(0.5):
+                return (kind, 0)  # every other request is for the same key, so its server gets hot
             odd = component in HASHING and draw.chance(0.1)
             return (kind, draw.one(ODD_CLIENTS) if odd else draw.number(0, 30))
         case "finish":
@@ -128,8 +189,17 @@ def _op(draw: Draw, kind: str, component: str, fails: float) -> Op:
 
 
 def lacks(target: Target) -> frozenset[str]:
-    """The operations that this code cannot be told of, for want of a method."""
-    return frozenset() if target.shape == CHOOSES else lacking(target)
+    """The operations that this code cannot be told of, for want of a method.
+
+    Raises `ConfigError` for one that is to choose by how long answers take and is never told.
+    """
+    without = frozenset() if target.shape == CHOOSES else lacking(target)
+    if target.component in MEASURING and "finish" in without:
+        raise ConfigError(
+            f"{target.cls.name} is never told how long answers take: it has no finished(name, now, latency, ok); if it"
+            " is called otherwise, say so, as in --adapt 'finished=record(name, latency)'"
+        )
+    return without
 
 
 def world(room: Room, target: Target, setting: Mapping[str, Any]) -> Model:
@@ -174,6 +244,10 @@ def _duller(op: Op) -> Iterator[Op]:
             yield (kind, 0, *rest)
         case ("add", weight) if weight != 1:
             yield ("add", 1)
+        case ("pile", k, count) if count > 1:
+            yield from (("pile", k, fewer) for fewer in (count // 2, count - 1))
+        case ("pile", k, 1):
+            yield ("start", k)
         case (("crowd" | "load") as kind, count, *rest) if count > 1:
             first = rest[0] if rest else 0
             yield (kind, count // 2, first)

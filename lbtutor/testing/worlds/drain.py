@@ -119,7 +119,8 @@ class Model:
     def _do_end(self, op: int) -> None:
         if self._open:
             self._open -= 1
-            look = self._tell(op, "end", f"a request ends; {self._open or 'none'} is open")
+            rest = f"{self._open} are" if self._open > 1 else "1 is" if self._open else "none is"
+            look = self._tell(op, "end", f"a request ends; {rest} open")
             self._code.ask("ended", now=self._now)
             self._look(look)
 

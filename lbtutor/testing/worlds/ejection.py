@@ -41,6 +41,7 @@ SHAPE = "finished(name, ok, now), available(now)"
 SEEN = ("available", "ejected", "is_ejected", "is_available")
 """The ways to say who is out; a class that has several is asked the first."""
 NAMES = "abcdefgh"
+STRANGER = "x"
 MOMENTARY = 10.0
 """Failures within so many seconds are a row to everybody, also to those who forget old ones."""
 
@@ -174,8 +175,8 @@ class Model:
             self._look(sight)
 
     def _do_finish_unknown(self, op: int) -> None:
-        sight = self._tell(op, "finish_unknown", "a request fails on a server that nobody knows", "nobody")
-        self._told("nobody", ok=False, odd=True)
+        sight = self._tell(op, "finish_unknown", f"a request fails on {STRANGER}, a server that nobody knows", STRANGER)
+        self._told(STRANGER, ok=False, odd=True)
         self._look(sight)
 
     def _do_wait(self, op: int, seconds: float) -> None:
@@ -236,6 +237,7 @@ class Model:
         sight.times = {name: record.times for name, record in records.items()}
         sight.out, sight.strange = self._seen()
         sight.answer = f"{', '.join(sorted(sight.out))} out" if sight.out else "nobody is out"
+        sight.answer += f"; {', '.join(sight.strange)} too much in the list" if sight.strange else ""
         for name in sight.out - sight.before:
             records[name].eject(nan if sight.kind == "add" else self._now)  # out as before it left: nobody knows when
         for name in sight.before - sight.out:

@@ -152,6 +152,15 @@ class Model:
             self._tell(op, "start", f"request {work.title} starts on {name}, chosen elsewhere", name)
             self._start(work)
 
+    def _do_pile(self, op: int, k: int, count: int) -> None:
+        name = self._member(k)
+        if name is not None:
+            self._tell(
+                op, "pile", f"{count} request{'s start' if count > 1 else ' starts'} on {name}, chosen elsewhere", name
+            )
+            for _ in range(count):
+                self._start(Work(self._title(), name, self._uids[name], self.now))
+
     def _do_answer(self, op: int, k: int, ms: float) -> None:
         name = self._member(k)
         if name is not None:

@@ -58,7 +58,8 @@ RECENT = 1.0
 class Asking(Moment):
     """A question: after `attempt` tries by `method`, the last ended in `outcome`. `arrived` requests had come so far,
     `recent` of them within the last second, and `granted` retries were allowed before. A `fail` says in `answer` how
-    many of its `count` requests' retries were allowed; `waits`: has the code a `wait` at all?"""
+    many of its `count` requests' retries were allowed, and in `tries` how many tries each of them had. An `arrive` has
+    its `count` too."""
 
     method: str = ""
     attempt: int = 0
@@ -67,6 +68,7 @@ class Asking(Moment):
     arrived: int = 0
     recent: int = 0
     granted: int = 0
+    tries: tuple[int, ...] = ()
     bounded: bool = False
     """Was its constructor told the bounds of a wait?"""
 
@@ -135,6 +137,7 @@ class Model:
 
     def _do_arrive(self, op: int, count: int) -> None:
         moment = self._tell(op, "arrive", f"{count} request{'s arrive' if count > 1 else ' arrives'}")
+        moment.count = count
         self._recent = moment.recent + count
         self._recent_at = self._now if moment.recent == 0 else self._recent_at
         self._arrived += count
@@ -158,14 +161,15 @@ class Model:
     def _do_fail(self, op: int, count: int) -> None:
         moment = self._tell(op, "fail", f"{count} requests arrive, and every try is refused; retries in all")
         moment.asked, moment.answer, moment.count = True, SILENT, count
-        before = self._granted
+        before, tries = self._granted, []
         for _ in range(count):
             self._arrived += 1
             self._code.ask("arrived", now=self._now)
             attempt = 1
             while attempt < 20 and self._may("GET", attempt, "refused"):
                 attempt += 1
-        moment.answer = self._granted - before
+            tries.append(attempt)
+        moment.answer, moment.tries = self._granted - before, tuple(tries)
 
     def _do_ask_wait(self, op: int, attempt: int) -> None:
         if self._code.can("wait"):
@@ -211,6 +215,5 @@ def _duller(op: Op) -> Iterator[Op]:
 
 
 def picture(setting: Mapping[str, Any], moments: list[Moment], upto: int) -> list[str]:  # noqa: ARG001 (as others need)
-    return [
-        f"{setting['attempts']} tries of a request at most; retries are at most {setting['budget']:.0%} of requests"
-    ]
+    tries = "1 try" if setting["attempts"] == 1 else f"{setting['attempts']} tries"
+    return [f"{tries} of a request at most; retries are at most {setting['budget']:.0%} of requests"]

@@ -52,7 +52,7 @@ def recognise(cls: Class) -> str | None:
 def grammar(draw: Draw, component: str) -> Program:  # noqa: ARG001 (there is one component)
     setting = {
         "window": draw.one((60.0, 10.0, 300.0)),
-        "full": draw.one((10, 1, 5, 100)),
+        "full": draw.one((10, 20, 50, 100)),  # no less: many round to whole weights, and to 1 at least
         "since": draw.one((0.0, 100.0, 1e6)),
     }
     ops = _life(draw)

@@ -50,7 +50,7 @@ class Subject(Protocol):
 
 
 NEEDS = {
-    "started": ("start", "answer"),
+    "started": ("start", "pile", "answer"),
     "finished": ("answer", "finish", "finish_again", "finish_unknown"),
     "set_healthy": ("health", "health_twice"),
     "add": ("add", "readd", "weigh", "swap"),

@@ -1,5 +1,6 @@
 """The health state machine: right ones that count in different ways, and wrong ones as people write them."""
 
+import enum
 from collections import deque
 
 
@@ -19,6 +20,27 @@ class Streak:
         if self.streak >= (self.rise if ok else self.fall):
             self.state = "up" if ok else "down"
             self.streak = 0
+        return self.state
+
+
+class State(enum.Enum):
+    UP = enum.auto()
+    DOWN = enum.auto()
+
+
+class Enumerated:
+    """Right: states of an enumeration, each with what it takes to leave it."""
+
+    def __init__(self, rise, fall):
+        self.leaves = {State.UP: (False, fall, State.DOWN), State.DOWN: (True, rise, State.UP)}
+        self.state = State.DOWN
+        self.run = 0
+
+    def on_probe(self, ok):
+        against, needed, following = self.leaves[self.state]
+        self.run = self.run + 1 if ok is against else 0
+        if self.run == needed:
+            self.state, self.run = following, 0
         return self.state
 
 

@@ -200,3 +200,11 @@ class KeepsTheFastest(MovingMean):
     def remove(self, name):
         super().remove(name)
         self.fastest = None
+
+
+class FailuresStay(LastHundred):
+    """Wrong: a request that fails is never taken off those that are open, so its server looks busy for ever."""
+
+    def finished(self, name, now, latency, ok):
+        if ok:
+            super().finished(name, now, latency, ok)

@@ -186,3 +186,33 @@ class FailsOpen(Peak):
 
     def pick(self, client, now):
         return super().pick(client, now) or min(self.cost, key=lambda name: self.load(name, now), default=None)
+
+
+class DefaultThatFades(Peak):
+    """Right: 30 ms for who was never measured, and every cost fades from the first moment on (linkerd)."""
+
+    def __init__(self, backends):
+        super().__init__(backends)
+        self.cost = dict.fromkeys(self.cost, 0.03)
+
+    def add(self, name, weight):
+        if name not in self.cost:
+            self.cost[name], self.stamp[name], self.open[name] = 0.03, max(self.stamp.values(), default=0.0), 0
+
+
+class FailuresStay(Peak):
+    """Wrong: a request that fails is never taken off those that are open, so its server looks busy for ever."""
+
+    def finished(self, name, now, latency, ok):
+        if name in self.open:
+            self.open[name] = max(0, self.open[name] - ok)
+            self.learn(name, now, latency)
+
+
+class DefaultThatStays(Peak):
+    """Wrong: 30 ms for who was never measured, which never fade: between faster servers a newcomer is never tried."""
+
+    def load(self, name, now):
+        if not self.cost[name]:
+            return 0.03 * (self.open[name] + 1)
+        return super().load(name, now)

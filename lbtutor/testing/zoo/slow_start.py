@@ -30,6 +30,16 @@ class SlowStartConfig:
         return max(self.min_weight_percent, time_factor ** (1 / self.aggression))
 
 
+class WholeNumbers:
+    """Right: weights are whole numbers, and 1 at least, as a table of turns wants them."""
+
+    def __init__(self, window):
+        self.window = window
+
+    def weight(self, full, since, now):
+        return max(1, round(full * min(1, max(0, now - since) / self.window)))
+
+
 class Steps:
     """Right: ten steps, asked for the age, from nothing as in NGINX."""
 

@@ -317,3 +317,46 @@ class NobodyUp(Smooth):
         best = max(up, key=lambda s: s.current)
         best.current -= sum(s.weight for s in up)
         return best.name
+
+
+class RoundTooMany:
+    """Wrong: the bar goes down to 0 before it begins anew, so each round has one turn for everybody on top (LVS)."""
+
+    def __init__(self, servers):
+        self.servers = [(name, weight) for name, weight in servers if weight > 0]
+        self.place, self.bar = -1, 0
+
+    def pick(self, client, now):
+        while self.servers:
+            self.place = (self.place + 1) % len(self.servers)
+            if self.place == 0:
+                self.bar -= 1
+                if self.bar < 0:
+                    self.bar = max(weight for _, weight in self.servers)
+            if self.servers[self.place][1] >= self.bar:
+                return self.servers[self.place][0]
+        return None
+
+
+class FirstOfAll:
+    """Wrong: a newcomer's first deadline counts from the beginning of time, so it gets all that went before."""
+
+    def __init__(self, servers):
+        self.weights = {name: weight for name, weight in servers if weight > 0}
+        self.due = {name: 1 / weight for name, weight in self.weights.items()}
+
+    def pick(self, client, now):
+        if not self.due:
+            return None
+        name = min(self.due, key=self.due.get)
+        self.due[name] += 1 / self.weights[name]
+        return name
+
+    def add(self, name, weight):
+        self.remove(name)
+        if weight > 0:
+            self.weights[name], self.due[name] = weight, 1 / weight
+
+    def remove(self, name):
+        self.weights.pop(name, None)
+        self.due.pop(name, None)

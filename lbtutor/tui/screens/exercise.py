@@ -26,6 +26,7 @@ from textual.widgets.option_list import Option
 from lbtutor.core.errors import EnvironmentFault, LbtutorError
 from lbtutor.course.exercises.judging import Finding, Judgement
 from lbtutor.course.exercises.manifest import Exercise
+from lbtutor.course.exercises.placing import place_of
 from lbtutor.course.exercises.record import ExerciseRecord
 from lbtutor.course.exercises.story import journal_of
 from lbtutor.course.exercises.watching import Began, Gone, News, Unnoticed, watch
@@ -83,7 +84,7 @@ class ExerciseScreen(Framed[None]):
         self._calm = calm
         self._file: Submission | None = None
         self._state = "checking"
-        self._hints = 0
+        self._hints = record.hints(exercise)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="lbtutor-exercise", daemon=True)
 
@@ -182,9 +183,17 @@ class ExerciseScreen(Framed[None]):
         self._show_file()
 
     def action_hint(self) -> None:
-        self._hints = min(self._hints + 1, len(self.exercise.hints))
+        if self._hints == len(self.exercise.hints):
+            self.notify(f"There are no more. {self._solution_at}", markup=False)
+            return
+        self._hints += 1
         self._record.record_hint(self.exercise, self._hints, datetime.now(UTC))
         self._show_task()
+
+    @property
+    def _solution_at(self) -> str:
+        force = "" if self._record.has_passed(self.exercise) else " --force"
+        return f"One that passes: lbtutor exercise solution {self.exercise.id}{force}"
 
     def action_file(self) -> None:
         self.toggle_class("-reading")
@@ -228,7 +237,8 @@ class ExerciseScreen(Framed[None]):
         before = options.highlighted
         options.clear_options()
         options.add_options([Option(_told(found, self._glyphs)) for found in self.findings])
-        worst = [at for at, found in enumerate(self.findings) if found.verdict == "failed"]
+        failed = [at for at, found in enumerate(self.findings) if found.verdict == "failed"]
+        worst = sorted(failed, key=lambda at: self.findings[at].name != self.exercise.fails)
         if self.findings:
             kept = before is not None and before < len(self.findings) and self.judged is None
             options.highlighted = before if kept else next(iter(worst), 0)
@@ -244,16 +254,14 @@ class ExerciseScreen(Framed[None]):
             self.call_after_refresh(partial(file.scroll_to, y=max(0, marked - 4), animate=False))
 
     def _line(self) -> int:
-        """The line to look at: one that raised, or the method that was asked when the law broke."""
-        found = self.selected
-        if found is None or found.verdict != "failed":
-            return self.judged.line if self.judged is not None else 0
-        if found.line or found.counterexample is None or self._file is None:
-            return found.line
-        program, op = found.counterexample.program, found.counterexample.op
-        asked = f"def {program.ops[op][0]}(" if 0 <= op < len(program.ops) else "def pick("
-        numbers = [number for number, text in enumerate(self._file.lines, 1) if asked in text or "def pick(" in text]
-        return next(iter(numbers), 0)
+        """The line to look at, as the text has it: one that raised, or where what answered begins; 0 for none."""
+        found = self.selected if self.selected is not None and self.selected.verdict == "failed" else self.judged
+        place = place_of(found, self.exercise, self._file) if found is not None and self._file is not None else None
+        return place.line if place is not None and not self._is_passed else 0
+
+    @property
+    def _is_passed(self) -> bool:
+        return self.judged is not None and self.judged.outcome == "pass"
 
     def _show_cue(self) -> None:
         self.query_one("#cue", Bar).show(self._cue)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
+from textwrap import wrap
 from time import monotonic
 from typing import ClassVar, get_args
 
@@ -22,7 +23,7 @@ from textual.timer import Timer
 from lbtutor.core.events import Judged
 from lbtutor.tui.glyphs import Glyphs
 from lbtutor.tui.keymap import bindings, rows
-from lbtutor.tui.screens.bars import Bar, KeyBar, apart, caption_line, cue_lines
+from lbtutor.tui.screens.bars import Bar, KeyBar, apart, cue_lines
 from lbtutor.tui.screens.challenge_frame import Framed
 from lbtutor.tui.screens.cue import Cue, Tone
 from lbtutor.tui.screens.pace import Pace, waiting_writes
@@ -39,6 +40,12 @@ _VITAL = (
 
 _SETTLES = 12
 """Frames after which a picture that stands has caught up with its clock."""
+
+_CAPTION_LINES = 3
+"""Rows for the sentence of a step at most."""
+
+_LEG = 0.36
+"""Part of a story's moment that a dot takes to a server: to and fro and home again fits into one."""
 
 _LONGEST = 0.25
 """Seconds that may pass in one frame: after a stall time does not leap."""
@@ -81,8 +88,10 @@ class ReplayScreen(Framed[None]):
         yield KeyBar([by_id[name] for name in _VITAL], id="keys")
 
     def on_mount(self) -> None:
-        self.stage.border_title = f"Stage · {self.travel.title or self._title}"
+        self.stage.border_title = f"Stage · {self.travel.legend or self.travel.title or self._title}"
         self.set_class(not self.travel.on_stage, "-told")
+        if self.travel.case is not None:
+            self.stage.travel = _LEG * self.travel.beat
         self.story.fill(self.travel.lines)
         self._stand_on(0)
 
@@ -203,10 +212,10 @@ class ReplayScreen(Framed[None]):
         said = travel.at - 1 if travel.judged is not None else travel.at  # the verdict has the bar below for itself
         says = travel.lines[said].says if travel.lines else "Nothing was recorded."
         self.query_one("#head", Bar).show(self._head)
-        self.query_one("#caption", Bar).show(partial(caption_line, says, ""))
+        self.query_one("#caption", Bar).show(partial(caption_lines, says, self._glyphs))
         self._show_cue()
         if self.has_class("-why"):
-            self.query_one("#why", RecordView).show(travel.last_pick)
+            self.query_one("#why", RecordView).show(travel.last_choice)
         self.query_one(KeyBar).show_keys(self._labels(), {})
 
     def _show_cue(self) -> None:
@@ -247,6 +256,12 @@ class ReplayScreen(Framed[None]):
             "clock.end": "" if travel.over else "End",
             "view.why": "Why" if travel.on_stage else "",
         }
+
+
+def caption_lines(says: str, glyphs: Glyphs, width: int) -> Content:
+    """A line of the story in full, as far as there is room for it."""
+    lines = wrap(says, max(width - 2, 2), max_lines=_CAPTION_LINES, placeholder=glyphs.dots)
+    return Content("\n").join(Content.assemble(" ", (line, "italic")) for line in lines)
 
 
 def verdict_lines(judged: Judged, glyphs: Glyphs, width: int) -> Content:

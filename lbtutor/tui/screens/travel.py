@@ -11,8 +11,9 @@ import re
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 
-from lbtutor.core.events import Arrived, Ended, Event, Joined, Judged, Picked, Remarked
+from lbtutor.core.events import Arrived, Ended, Event, Joined, Judged, Picked, Rejected, Remarked
 from lbtutor.testing.cases import Case
+from lbtutor.testing.scenes import legend
 from lbtutor.trace.journal import Journal
 from lbtutor.trace.narrate import Narrator
 from lbtutor.tui.screens.watched import Line
@@ -40,22 +41,25 @@ class Travel:
         if self.case is None:
             yield from events
             return
-        opening = [line for line in self.case.story if not _NUMBERED.match(line)]
-        yield Remarked(0.0, "; ".join(opening) or "the beginning")
+        yield Remarked(0.0, opening(self.case.story) or "the beginning")
         yield from (event for event in events if isinstance(event, Remarked | Judged))
 
     def _resting(self) -> list[float]:
         if self.case is None or not self._starts:
             return self._starts
-        beat = self._starts[1] - self._starts[0] if len(self._starts) > 1 else 1.0
-        return [start + _ARRIVED * beat for start in self._starts]
+        return [start + _ARRIVED * self.beat for start in self._starts]
+
+    @property
+    def beat(self) -> float:
+        """Seconds that each line of a story has."""
+        return self._starts[1] - self._starts[0] if len(self._starts) > 1 else 1.0
 
     # -- what is there --------------------------------------------------------------------------------------------
 
     @property
     def on_stage(self) -> bool:
         """Whether there is anything for a stage to show."""
-        return any(isinstance(event, Joined) for event in self.events)
+        return any(isinstance(event, Joined | Arrived) for event in self.events)
 
     @property
     def clients(self) -> list[str]:
@@ -69,10 +73,10 @@ class Travel:
         return event if isinstance(event, Judged) else None
 
     @property
-    def last_pick(self) -> Picked | None:
-        """The last choice up to now."""
+    def last_choice(self) -> Picked | Rejected | None:
+        """The last choice up to now, of a server or of none."""
         here = bisect_right(self.events, self.now, key=lambda event: event.at)
-        return next((event for event in reversed(self.events[:here]) if isinstance(event, Picked)), None)
+        return next((event for event in reversed(self.events[:here]) if isinstance(event, Picked | Rejected)), None)
 
     @property
     def title(self) -> str:
@@ -80,6 +84,11 @@ class Travel:
         if self.case is None:
             return ""
         return f"{self.case.cls} as {self.case.component.replace('_', ' ')}"
+
+    @property
+    def legend(self) -> str:
+        """What stands on the stage, in a few words."""
+        return legend(self.case.component) if self.case is not None else ""
 
     @property
     def whole(self) -> bool:
@@ -106,3 +115,9 @@ class Travel:
         """Let time pass up to then."""
         self.now = now
         self.at = max(bisect_right(self._starts, now) - 1, 0)
+
+
+def opening(story: Sequence[str]) -> str:
+    """What is there when a story begins, in one line; a list follows its heading."""
+    lines = [line.strip() for line in story if not _NUMBERED.match(line)]
+    return "; ".join(lines).replace(":; ", ": ")

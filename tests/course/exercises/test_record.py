@@ -142,11 +142,19 @@ def test_a_newer_format_is_left_alone_and_a_broken_one_set_aside(tmp_path: Path,
 
 def test_the_next_is_the_first_for_which_all_it_needs_are_passed(tmp_path: Path, counting: Exercise) -> None:
     first = replace(counting, id="first", needs=("second",))
-    second, third = replace(counting, id="second"), replace(counting, id="third")
+    second = replace(counting, id="second")
     mine = record(tmp_path)
-    assert mine.next_of((first, second, third)) is second
+    assert mine.next_of((first, second)) is second
     mine.record_try(second, "pass", tmp_path, NOW)
-    assert mine.next_of((first, second, third)) is first
+    assert mine.next_of((first, second)) is first
     mine.record_try(first, "pass", tmp_path, NOW)
-    mine.record_try(third, "pass", tmp_path, NOW)
-    assert mine.next_of((first, second, third)) is None
+    assert mine.next_of((first, second)) is None
+
+
+def test_who_left_some_out_is_not_sent_back_to_them(tmp_path: Path, counting: Exercise) -> None:
+    first, second, third = (replace(counting, id=name) for name in ("one", "two", "three"))
+    mine = record(tmp_path)
+    mine.record_try(second, "pass", tmp_path, NOW)
+    assert mine.next_of((first, second, third)) is third
+    mine.record_try(third, "pass", tmp_path, NOW + SECOND)
+    assert mine.next_of((first, second, third)) is first

@@ -67,4 +67,4 @@ def test_the_document_has_the_records_and_who_handed_in_the_same() -> None:
     found = document(Graded((record("ann", WRONG),), (Same("one", "ff", ("ann", "bob")),)))
     (ann,) = found["learners"]
     assert (ann["learner"], ann["score"], ann["marks"][0]["seed"]) == ("ann", 3.0, 77)
-    assert found["identical"] == [{"exercise": "one", "sha256": "ff", "learners": ("ann", "bob")}]
+    assert found["identical"] == [{"exercise": "one", "sha256": "ff", "learners": ("ann", "bob"), "alike": False}]

@@ -12,7 +12,7 @@ import pytest
 
 from lbtutor.core.errors import ConfigError
 from lbtutor.course.exercises.manifest import Exercise
-from lbtutor.course.grading.handed import Handed, handed_in
+from lbtutor.course.grading.handed import Handed, called_otherwise, handed_in
 
 FILE = "least_connections.py"
 
@@ -137,3 +137,82 @@ def test_a_name_that_no_terminal_should_see_is_made_visible(tmp_path: Path, leas
     (tmp_path / "\x1b[2Jeve").mkdir()
     os.mkdir(os.fsencode(tmp_path) + b"/\xff")
     assert [one.learner for one in of(tmp_path, least)] == ["\\x1b[2Jeve", "\\udcff"]
+
+
+def archive(members: dict[str, bytes]) -> bytes:
+    data = io.BytesIO()
+    with zipfile.ZipFile(data, "w", zipfile.ZIP_DEFLATED) as inner:
+        for name, text in members.items():
+            inner.writestr(name, text)
+    return data.getvalue()
+
+
+def test_the_archive_of_a_class_is_a_class(tmp_path: Path, least: Exercise) -> None:
+    moodle = {
+        f"Müller Änne_1_assignsubmission_file_/{FILE}": b"1",
+        "Smith John_2_assignsubmission_file_/hand-in.zip": archive({f"mine/{FILE}": b"2"}),
+        "Smith John_3_assignsubmission_file_/Least-Connections (1).py": b"3",
+        "Doe Jo_4_assignsubmission_file_/sorry.txt": b"4",
+        "names.csv": b"5",
+    }
+    everybody = of(zipped(tmp_path / "class.zip", moodle), least)
+    assert [one.learner for one in everybody] == ["Doe Jo_4", "Müller Änne_1", "Smith John_2", "Smith John_3"]
+    assert texts(everybody) == {"Müller Änne_1": b"1", "Smith John_2": b"2"}
+    assert everybody[3].others == ["Least-Connections (1).py"]
+
+
+def test_a_zip_of_zips_is_a_class_and_one_learners_bomb_is_nobody_elses(tmp_path: Path, least: Exercise) -> None:
+    members = {
+        "class/ann.zip": archive({FILE: b"a"}),
+        "class/bob.zip": archive({FILE: bytes(1 << 24)}),
+        "class/cleo.zip": archive({f"../{FILE}": b"c"}),
+        "class/dora.zip": archive({f"{number}.zip": archive({FILE: bytes(1 << 20)}) for number in range(40)}),
+        "class/eve.zip": b"PK",
+        "__MACOSX/class/._ann.zip": b"mac",
+    }
+    everybody = of(zipped(tmp_path / "all.zip", members), least)
+    assert [one.learner for one in everybody] == ["ann", "bob", "cleo", "dora", "eve"]
+    assert texts(everybody) == {"ann": b"a"}
+    assert [bool(one.refusal) for one in everybody] == [False, True, True, True, True]
+
+
+def test_folders_in_a_learners_archive_are_no_class(tmp_path: Path, least: Exercise) -> None:
+    (one,) = of(zipped(tmp_path / "ann.zip", {f"week1/{FILE}": b"1", "week2/notes.py": b"", "week3/x.py": b""}), least)
+    assert (one.learner, texts([one])) == ("ann", {"ann": b"1"})
+
+
+def test_three_with_the_same_file_in_one_archive_are_a_class(tmp_path: Path, least: Exercise) -> None:
+    everybody = of(zipped(tmp_path / "all.zip", {f"{name}/{FILE}": name.encode() for name in ("a", "b", "c")}), least)
+    assert texts(everybody) == {"a": b"a", "b": b"b", "c": b"c"}
+
+
+def test_a_name_in_an_old_archive_is_read_as_it_was_meant(tmp_path: Path, least: Exercise) -> None:
+    meant = f"Müller_1_assignsubmission_file_/{FILE}"
+    path = zipped(tmp_path / "mac.zip", {meant: b"", f"Zoe_2_assignsubmission_file_/{FILE}": b""})
+    path.write_bytes(path.read_bytes().replace(b"\x00\x08", b"\x00\x00"))  # nobody says that this is UTF-8
+    assert [one.learner for one in of(path, least)] == ["Müller_1", "Zoe_2"]
+
+
+def test_an_archive_in_a_learners_folder_is_looked_into(tmp_path: Path, least: Exercise) -> None:
+    (tmp_path / "class" / "ann").mkdir(parents=True)
+    zipped(tmp_path / "class" / "ann" / "final.zip", {f"src/{FILE}": b"a"})
+    assert texts(of(tmp_path / "class", least)) == {"ann": b"a"}
+
+
+def test_a_name_is_one_line_and_the_same_however_it_is_composed(tmp_path: Path, least: Exercise) -> None:
+    for name in ("eve\nann  9 of 9 points", "Mu\u0308ller"):
+        (tmp_path / name).mkdir()
+    assert [one.learner for one in of(tmp_path, least)] == ["Müller", "eve\\nann  9 of 9 points"]
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("Least-Connections (1).py", True),
+        ("leastConnections_final_v2.py", True),
+        ("Copy of least connections.py", False),
+        ("round_robin.py", False),
+    ],
+)
+def test_a_file_by_another_name_is_seen(name: str, meant: bool) -> None:
+    assert called_otherwise(FILE, ["notes.txt", name]) == (name if meant else "")

@@ -125,3 +125,30 @@ def test_a_judge_that_falls_over_is_our_fault(least: Exercise, terms: Terms, mon
     monkeypatch.setattr(by_laws, "judge", broken)
     found = marked(RIGHT, least, terms)
     assert (found.verdict, found.cause) == ("grader_error", "ZeroDivisionError: ours")
+
+
+TRAFFIC = '[[traffic]]\nto = "front"\nrate = 80\nclients = 1\n'
+
+
+@pytest.mark.parametrize("name", ["break-ip-hash", "audit-chapter"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "x = " + "[" * 8_000,
+        "x = " + "9" * 5_000,
+        "a." * 500_000 + "b = 1",
+        TRAFFIC * 20_000,
+        TRAFFIC + "requests = 1000000\n",
+        TRAFFIC + 'websocket = { lasts = "20s", every = "0.0001ms" }\n',
+    ],
+    ids=["deep", "digits", "dots", "many", "keep-alive", "websocket"],
+)
+def test_data_that_would_keep_the_grader_busy_is_the_learners_fault(name: str, text: str, terms: Terms) -> None:
+    hostile = exercise(name)
+    assert mark(hostile, submission(hostile.gives, text), terms).verdict in ("not_gradable", "fail")
+
+
+def test_a_file_that_breaks_the_compiler_is_not_gradable_and_no_error_of_ours(least: Exercise, terms: Terms) -> None:
+    found = marked(RIGHT + "x = [1 " + "for x in y " * 70_000 + "]", least, terms)
+    assert (found.verdict, found.score) == ("not_gradable", 0)
+    assert "Python itself breaks down" in found.cause

@@ -35,7 +35,7 @@ HOSTILE = HEAD + (
 HONEST = {"ann": RIGHT, "bob": WRONG, "zoe": OTHER}
 
 
-ROWS = (1, 3, 9, 14, 15, 19, 21, 22, 25, 27, 28, 29, 31, 32, 33, 35, 36, 38, 39, 40, 43, 49, 62, 68)
+ROWS = (1, 3, 9, 14, 15, 19, 21, 22, 25, 27, 28, 29, 31, 32, 33, 35, 36, 38, 39, 40, 43, 49, 60, 62, 68)
 """One of each kind of attack; all of them, one by one, are in the sandbox's own tests."""
 
 
@@ -79,7 +79,14 @@ def test_nobody_hostile_passes_and_nobody_else_notices(
     (home / "thesis.txt").write_text("years of work")
     report = tmp_path / "report.json"
     root = Path(lbtutor.__file__).parent.parent
-    places = {"HOME": home, "REPORT": report, "PORT": 9, "GRADER": os.getpid(), "LBTUTOR": root}
+    places = {
+        "HOME": home,
+        "REPORT": report,
+        "PORT": 9,
+        "GRADER": os.getpid(),
+        "LBTUTOR": root,
+        "CLAUSES": "for x in y " * 70_000,
+    }
     hostile = attacks(places)
     class_of(hostile)
     with zipfile.ZipFile(folder / "slip.zip", "w") as archive:
@@ -90,7 +97,7 @@ def test_nobody_hostile_passes_and_nobody_else_notices(
     os.mkfifo(folder / "pipe" / "least_connections.py")
 
     together = graded(folder)
-    assert len(together.records) == len(HONEST) + len(ROWS) + 3 == 30
+    assert len(together.records) == len(HONEST) + len(ROWS) + 3 == 31
     assert not is_faulty(together.records)
     assert {record.learner for record in together.records if record.marks[0].verdict == "pass"} == {"ann", "zoe"}
     assert {record.learner: outcome(record) for record in together.records if record.learner in HONEST} == alone

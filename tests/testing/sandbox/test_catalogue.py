@@ -77,6 +77,7 @@ class Scene(NamedTuple):
             "PORT": self.listener.getsockname()[1],
             "GRADER": os.getpid(),
             "LBTUTOR": Path(lbtutor.__file__).parent.parent,
+            "CLAUSES": "for x in y " * 70_000,
         }
         return re.sub(r"\{([A-Z]+)\}", lambda match: str(names[match[1]]), text)
 
@@ -167,3 +168,13 @@ def test_the_scene_notices_each_kind_of_damage(scene: Scene) -> None:
     (scene.home / "more").touch()
     with socket.create_connection(scene.listener.getsockname()):
         assert scene.damage() == ["the home", "more files at home", "a forged report", "a connection"]
+
+
+def test_nothing_of_the_graders_environment_is_there_to_be_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LBTUTOR_SECRET", "the seed is 4711")
+    text = "import os, sys\ndef attack(*_): raise ValueError(f'{dict(os.environ)} {sys.argv} {sys.orig_argv}')\n"
+    ending, fault = _ending(WRONG + text, PATIENT)
+    assert ending == "Raised"
+    assert "LANG" in str(fault)
+    assert "4711" not in str(fault)
+    assert str(Path.home()) not in str(fault) or str(Path.home()) in sys.executable

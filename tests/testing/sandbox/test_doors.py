@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -56,9 +57,10 @@ print(tries(open, library + "/os.py"), tries(open, place + "/lbtutor.py"))
 
 @pytest.mark.skipif(LANDLOCK < 6, reason="signals are scoped from version 6 on")
 def test_a_domain_of_its_own_alone_keeps_signals_from_the_parent() -> None:
-    script = (
-        f"doors.close_neighbours({LANDLOCK}); print(tries(os.kill, os.getppid(), 0), tries(os.kill, os.getpid(), 0))"
-    )
+    script = f"""
+doors.close_neighbours(doors.neighbours({LANDLOCK}))
+print(tries(os.kill, os.getppid(), 0), tries(os.kill, os.getpid(), 0))
+"""
     assert _says(script) == "PermissionError done"
 
 
@@ -115,6 +117,37 @@ def test_a_filter_jumps_only_within_itself_and_ends_in_a_return(machine: str) ->
     jumps = [(at, step) for at, step in enumerate(steps) if step[0] & 7 == 5]
     assert all(at + 1 + max(step[2], step[3]) < len(steps) for at, step in jumps)
     assert steps[-1][0] == 6
+
+
+def _ends(program: bytes, architecture: int, number: int, flags: int = 0) -> int:
+    """What a filter answers to a call: the four kinds of steps that there are, done by hand."""
+    seen = struct.pack("<IIQ6Q", number, architecture, 0, *[flags] * 6)
+    at = value = 0
+    while True:
+        code, yes, no, k = struct.unpack_from("<HBBI", program, 8 * at)
+        at += 1
+        match code:
+            case 0x20:
+                value = struct.unpack_from("<I", seen, k)[0]
+            case 0x06:
+                return int(k)
+            case _:
+                at += yes if {0x15: value == k, 0x35: value >= k, 0x45: value & k}[code] else no
+
+
+@pytest.mark.parametrize(("machine", "column", "architecture"), [("x86_64", 0, 0xC000003E), ("aarch64", 1, 0xC00000B7)])
+def test_a_filter_refuses_what_is_listed_and_allows_the_rest(machine: str, column: int, architecture: int) -> None:
+    program = doors.filter_of(machine)
+    refused = {numbers[column] for numbers in doors._REFUSED.values()}
+    unknown = {numbers[column] for numbers in doors._UNKNOWN_HERE.values()}
+    opens = {numbers[column] for numbers, _ in doors._OPEN.values()}
+    allowed, denied, missing = 0x7FFF0000, 0x00050001, 0x00050026
+    for number in range(600):
+        expected = denied if number in refused else missing if number in unknown else allowed
+        assert _ends(program, architecture, number) == expected, number
+        assert _ends(program, architecture, number, os.O_WRONLY) == (denied if number in opens else expected), number
+    assert _ends(program, architecture, 0x40000001) == denied
+    assert _ends(program, architecture + 1, 0) == 0x80000000
 
 
 def test_a_machine_with_unknown_numbers_has_no_filter() -> None:

@@ -207,6 +207,31 @@ def test_other_values_do_not_come_out(room: Room, which: str, found: str) -> Non
     assert str(fault) == f"odd returned {found}"
 
 
+WORDS = """
+import enum
+
+class State(enum.Enum):
+    UP = "up"
+    DOWN = 2
+    WORSE = {1}
+
+class Text(str, enum.Enum):
+    OPEN = "open"
+
+class Says:
+    def all(self): return [State.UP, State.DOWN, State.WORSE, Text.OPEN, {"b", "a"}, frozenset("x")]
+"""
+
+
+@pytest.mark.parametrize("kind", [Confined, InProcess])
+def test_members_of_enumerations_come_out_as_their_words_and_sets_of_texts_in_order(kind: Any) -> None:
+    with kind(submission("words.py", WORDS)) as inside:
+        inside.begin()
+        inside.fresh()
+        answer = inside.call(inside.make("Says"), "all")
+    assert answer == ("up", "DOWN", "WORSE", "open", ("a", "b"), ("x",))
+
+
 def test_chance_is_a_seeded_random_of_its_own(room: Room) -> None:
     first, second, other = (room.make("Least", rng=Rng(seed)) for seed in (7, 7, 8))
     expected = Random(7).random()

@@ -126,6 +126,21 @@ def test_hints_come_one_at_a_time(open_it: Open) -> None:
     open_it(script)
 
 
+def test_hints_go_on_where_they_were_when_the_screen_is_opened_again(open_it: Open) -> None:
+    async def script(pilot: Keys, app: ExerciseApp) -> None:
+        await pilot.pause()
+        await pilot.press("h", "h", "q")
+        await come(pilot, lambda: isinstance(app.screen, ExercisesScreen))
+        await pilot.press("enter")
+        await come(pilot, lambda: isinstance(app.screen, ExerciseScreen))
+        await come(pilot, lambda: "Hint 2 of 3" in text_of(app))
+        await pilot.press("h")
+        await come(pilot, lambda: "Hint 3 of 3" in text_of(app))
+        assert ExerciseRecord(Progress.load()).hints(COUNTING) == 3
+
+    open_it(script)
+
+
 def test_leaving_gives_up_a_check_under_way(open_it: Open) -> None:
     async def script(pilot: Keys, app: ExerciseApp) -> None:
         screen = app.screen

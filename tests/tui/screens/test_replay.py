@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -10,9 +11,11 @@ import pytest
 from textual.pilot import Pilot
 
 from lbtutor.core.events import Arrived, Ended, Finished, Joined, Picked, Why
-from lbtutor.course.found import keep_found
+from lbtutor.course.found import keep_found, keep_law
 from lbtutor.testing import check
+from lbtutor.testing.report import Counterexample
 from lbtutor.testing.sandbox import submission
+from lbtutor.testing.zoo import specimens
 from lbtutor.trace.journal import Header, JournalWriter, read_journal
 from lbtutor.tui.replay import ReplayApp
 from lbtutor.tui.screens.replay import ReplayScreen
@@ -174,3 +177,77 @@ def test_a_line_that_is_clicked_becomes_the_present(case: Path) -> None:
         assert screen.travel.at == 2
 
     play(case, script, (120, 40))
+
+
+def test_everybody_is_home_when_a_step_is_over(tmp_path: Path) -> None:
+    path, *_ = story("affinity", tmp_path)
+
+    async def script(pilot: Pilot[None], screen: ReplayScreen) -> None:
+        for step in range(1, len(screen.travel.lines)):
+            await pilot.press("n")
+            screen.go_on(10)
+            assert screen.travel.at == step
+            assert screen.stage._scene.journeys.dots(screen.travel.now) == []
+
+    play(path, script)
+
+
+def test_why_tells_of_a_request_that_went_nowhere(tmp_path: Path) -> None:
+    path, *_ = story("router", tmp_path, ("CaseMatters", "a_rule_that_matches_is_found"))
+    lines = play(path, lambda pilot, screen: pilot.press("G", "w"))
+    assert any("r1 was answered 404 by the balancer" in line for line in lines)
+
+
+def test_a_story_of_other_things_than_servers_says_what_they_are(tmp_path: Path) -> None:
+    path, *_ = story("retry", tmp_path)
+    assert any("Stage · each try has its lane" in line for line in play(path, to_the_end))
+
+
+STORIES = {
+    "health": ("OneTooMany", "it_falls_after_that_many_failures_in_a_row", r"UP +down (\d)/\1 "),
+    "affinity": ("FollowsTheDead", "whoever_is_chosen_is_there_and_healthy", r"DOWN[^\n]+\n.*1 failed"),
+    "router": ("PathBeforeHost", "the_most_specific_rule_wins", r"t\d +UP +1 "),
+    "ejection": ("NoLimit", "never_are_too_many_out", r"(?s)EJECT.+EJECT"),
+    "retry": ("OneTooMany", "all_tries_are_not_exceeded", r"try \d UP +1 .\n.* 1 in flight +.\n"),
+    "drain": ("CancelForgetsRequests", "open_requests_are_waited_for", r"DRAINED[^\n]+\n.* 1 in flight"),
+    "slow_start": ("LastSecond", "it_grows_by_degrees", r"new .\d+ +UP"),
+    "autoscaler": ("HoldsOutside", "it_keeps_within_its_bounds", r"instance \d +UP"),
+}
+"""Of each family that is no balancer a wrong specimen, a law that it breaks, and what the stage shows of that."""
+
+
+def story(of: str, folder: Path, wrong: tuple[str, str] | None = None) -> tuple[Path, Counterexample, str]:
+    """A story of that family, or of that specimen and law: where it is kept, what it shows, how its end looks."""
+    name, law, shown = STORIES[of] if wrong is None else (*wrong, "")
+    file = next(one.file for one in specimens(of) if one.name == name)
+    report = check(file, of, cls=name, in_process=True, seed=3)
+    found = report.law(law).counterexample
+    assert found is not None
+    return keep_law(report, report.law(law), folder / "story.jsonl"), found, shown
+
+
+@pytest.mark.parametrize("of", STORIES)
+def test_every_familys_story_ends_on_the_stage_above_expected_and_got(of: str, tmp_path: Path) -> None:
+    path, found, shown = story(of, tmp_path)
+    screen = "\n".join(play(path, to_the_end))
+    assert f"● expected  {found.expected}\n" in screen
+    assert f"✕ got       {found.got}\n" in screen
+    assert re.search(shown, screen), screen
+
+
+@pytest.mark.parametrize("of", ["health", "affinity", "drain"])
+def test_the_same_is_there_in_ascii_and_without_colour(
+    of: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LBTUTOR_GLYPHS", "ascii")
+    monkeypatch.setenv("NO_COLOR", "1")
+    path, found, shown = story(of, tmp_path)
+    screen = "\n".join(play(path, to_the_end))
+    assert screen.isascii()
+    assert f"* expected  {found.expected}\n" in screen
+    assert re.search(shown, screen), screen
+
+
+def test_a_long_sentence_is_told_in_full_below_the_stage(tmp_path: Path) -> None:
+    path, *_ = story("autoscaler", tmp_path, ("NeverShrinks", "under_a_constant_load_it_settles"))
+    assert any(line.endswith(" … 5, 5, 5") for line in play(path, lambda pilot, screen: pilot.press("n")))

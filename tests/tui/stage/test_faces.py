@@ -7,8 +7,10 @@ import pytest
 from lbtutor.core import Event
 from lbtutor.core.events import (
     Disabled,
+    Drained,
     Draining,
     Ejected,
+    Enabled,
     FaultKind,
     HealthChanged,
     Joined,
@@ -69,6 +71,8 @@ def laid_out(scene: Scene, width: int, height: int) -> Layout:
         ([EJECTED, Draining(4.0, "web", "srv-1", 0)], "◌", "DRAIN", ""),
         ([EJECTED, Readmitted(31.0, "web", "srv-1")], "●", "UP", ""),
         ([Draining(1.0, "web", "srv-1", 0)], "◌", "DRAIN", ""),
+        ([Draining(1.0, "web", "srv-1", 1), Drained(2.0, "web", "srv-1")], "◌", "DRAINED", ""),
+        ([Draining(1.0, "web", "srv-1", 0), Drained(1.0, "web", "srv-1"), Enabled(2.0, "web", "srv-1")], "●", "UP", ""),
         ([Disabled(1.0, "web", "srv-1")], "▣", "MAINT", ""),
         ([*FAILS, Disabled(9.0, "web", "srv-1")], "▣", "MAINT", ""),
     ],

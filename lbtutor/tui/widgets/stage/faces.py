@@ -45,7 +45,7 @@ def state_of(server: Server, glyphs: Glyphs) -> State:
     if server.disabled:
         return State(glyphs.maintenance, "MAINT", "quiet")
     if server.draining:
-        return State(glyphs.draining, "DRAIN", "warn")
+        return State(glyphs.draining, "DRAINED" if server.drained else "DRAIN", "warn")
     if server.health == "down":
         return State(glyphs.down, "DOWN", "down")
     if server.health == "unchecked":

@@ -17,6 +17,7 @@ from lbtutor.core.events import (
     Answered,
     Arrived,
     Disabled,
+    Drained,
     Draining,
     Ejected,
     Enabled,
@@ -52,6 +53,7 @@ _AtServer = (
     | Ejected
     | Readmitted
     | Draining
+    | Drained
     | Disabled
     | Enabled
     | WeightChanged
@@ -67,6 +69,7 @@ class Server:
     weight: float
     health: Health
     draining: bool = False
+    drained: bool = False
     disabled: bool = False
     ejected: bool = False
     count: int = 0
@@ -243,10 +246,12 @@ def _show_at(server: Server, event: _AtServer) -> None:
         case Readmitted():
             server.ejected = False
         case Draining():
-            server.draining = True
+            server.draining, server.drained = True, False
+        case Drained():
+            server.drained = True
         case Disabled():
             server.disabled, server.probing = True, False
         case Enabled():
-            server.draining = server.disabled = False
+            server.draining = server.drained = server.disabled = False
         case WeightChanged():
             server.weight = event.now
