@@ -58,7 +58,7 @@ def in_processes(work: Callable[[Job, Tell], Result], jobs: Sequence[Job], tell:
             pass  # what is done is what there is
         finally:
             stopped.value = 1
-            pool.shutdown(wait=False, cancel_futures=True)
+            pool.shutdown(cancel_futures=True)
     return [_result(future) for future in futures]
 
 
