@@ -31,8 +31,10 @@ def judged(specimen: Specimen, seed: int) -> Report:
 
 @pytest.mark.parametrize("component", COMPONENTS)
 def test_all_that_is_wrong_is_caught_and_nothing_that_is_right_is_accused(component: str) -> None:
-    wrong, right, told = [], [], ""
+    wrong: list[str] = []
+    right: list[str] = []
     lengths: list[int] = []
+    told = ""
     for specimen in specimens(component):
         for seed in SEEDS:
             report = judged(specimen, seed)

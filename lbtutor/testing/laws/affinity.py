@@ -57,11 +57,13 @@ def a_client_stays(run: Run[Visit]) -> None:
 
 
 def _where(visit: Visit, failback: object) -> list[str]:
-    """Where the client may go: to its last server, or back to the first one, if that is claimed. Whoever goes back
-    keeps its cookie, so its place meanwhile is found anew, and may be another when others can be used."""
-    if failback is not False and visit.moved and visit.first not in visit.eligible:
+    """Where the client may go: to its last server; or, if that is claimed, back to the first one, or to the one that
+    its cookie was given for. Whoever goes back keeps its cookie, so its place meanwhile is found anew, and may be
+    another when others can be used."""
+    homes = dict.fromkeys((visit.first, visit.named))
+    if failback is not False and visit.moved and visit.named not in visit.eligible:
         return list(visit.eligible)
-    back = [visit.first] if visit.first in visit.eligible and visit.first != visit.home else []
+    back = [name for name in homes if name in visit.eligible and name != visit.home]
     return [visit.home] if failback is False or not back else back if failback is True else [visit.home, *back]
 
 

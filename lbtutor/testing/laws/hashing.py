@@ -142,7 +142,8 @@ CROWD = 80
 def _detour(draw: Draw) -> list[Op]:
     """Some change, often with its way back."""
     k = draw.number(0, 5)
-    match draw.one(("leave and return", "down and up", "remove", "readd", "add", "down", "up", "weigh"), (3, *[1] * 7)):
+    kinds = ("leave and return", "down and up", "remove", "readd", "add", "down", "up", "weigh", "weigh and leave")
+    match draw.one(kinds, (3, *[1] * 7, 2)):
         case "leave and return":
             return [("remove", k), ("crowd", CROWD, 0), ("readd", k)]
         case "down and up":
@@ -154,6 +155,8 @@ def _detour(draw: Draw) -> list[Op]:
         case "weigh":
             weight = draw.one((2, 3, 5))
             return [("weigh", k, weight), ("crowd", CROWD, 0), ("weigh", k, 1)]
+        case "weigh and leave":
+            return [("weigh", k, draw.one((3, 5))), ("weigh", k, 1), ("remove", k), ("crowd", CROWD, 0), ("readd", k)]
         case "add":
             return [("add", 1)]
         case kind:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lbtutor.testing.lawbook import law
 from lbtutor.testing.program import Broken, Run
-from lbtutor.testing.worlds.router import Asked, says
+from lbtutor.testing.worlds.router import Asked, rivals, says
 
 
 @law("router", hint="Which part of a rule or of a request may be missing?")
@@ -53,6 +53,8 @@ def a_rule_that_matches_is_found(run: Run[Asked]) -> None:
 @law(
     "router",
     claims={"precedence": "specific"},
+    source=rivals,
+    times=60,
     meets=("several rules matched",),
     hint="Of two rules that match, what is compared first: host, path, headers, or their place in the list?",
 )

@@ -54,10 +54,11 @@ CLIENTS = ("alice", "bob", "carol", "dave")
 
 class Visit(Moment):
     """A moment of a sticky balancer. What was so before it: who was a member and healthy (`eligible`), the cookie that
-    the client `shows`, the server that it had with it last (`home`, "" for none) and first (`first`). `known` is False
-    for a cookie that nobody gave it. `given` is the cookie that came with the answer; `fits` whether it was a pair.
-    `server` is whom it befalls, where that is one. `moved`: others can be used than when this client came last.
-    `forged`: it shows a cookie of somebody whose `home` that is, with one letter changed."""
+    the client `shows`, the server that it had with it last (`home`, "" for none) and first (`first`), and where it was
+    sent when it got this one (`named`). `known` is False for a cookie that nobody gave it. `given` is the cookie that
+    came with the answer; `fits` whether it was a pair. `server` is whom it befalls, where that is one. `moved`: others
+    can be used than when this client came last. `forged`: it shows a cookie of somebody whose `home` that is, with one
+    letter changed."""
 
     client: str = ""
     eligible: tuple[str, ...] = ()
@@ -65,6 +66,7 @@ class Visit(Moment):
     known: bool = True
     home: str = ""
     first: str = ""
+    named: str = ""
     given: Any = None
     fits: bool = True
     server: str = ""
@@ -219,7 +221,7 @@ class Model:
             client.named = ""
         moment = Visit(
             op, "visit", _says(name, client, foreign), SILENT, True, name, self._eligible(), client.cookie,  # noqa: FBT003
-            foreign is None, client.home, client.first,
+            foreign is None, client.home, client.first, client.named,
         )  # fmt: skip
         moment.moved = moment.eligible != client.saw and client.named != client.home
         client.saw = moment.eligible

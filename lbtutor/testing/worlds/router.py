@@ -116,6 +116,18 @@ def grammar(draw: Draw, component: str) -> Program:  # noqa: ARG001 (there is on
     return Program({"rules": rules}, tuple(_ask(draw) for _ in range(draw.one((8, 16, 24)))))
 
 
+def rivals(draw: Draw) -> Program:
+    """Rules that all match one request, each a little looser than the request in its own way, in any order."""
+    host, path = draw.one(HOSTS), draw.one(PATHS)
+    headers = {name: draw.one(VALUES) for name in HEADERS}
+    hosts = [pattern for pattern in PATTERNS if matches((pattern, "/", None, ""), host, "/", {}, deep=False)]
+    prefixes = [prefix for prefix in PREFIXES if matches((None, prefix, None, ""), host, path, {}, deep=False)]
+    named = (None, {"X-A": headers["X-A"]}, headers)
+    count = draw.one((2, 3, 5))
+    rules = [[draw.one(hosts), draw.one(prefixes), draw.one(named), f"t{number}"] for number in range(count)]
+    return Program({"rules": rules}, (("ask", host, path, headers),))
+
+
 def _rule(draw: Draw, target: str) -> list[Any]:
     headers = {name: draw.one(VALUES) for name in HEADERS if draw.chance(0.5)} if draw.chance(0.5) else None
     return [draw.one(PATTERNS, (4, 3, 2, 3, 3, 1, 1)), draw.one(PREFIXES), headers, target]
