@@ -6,9 +6,10 @@ import os
 import shutil
 import sys
 from datetime import datetime
+from textwrap import wrap
 from typing import TYPE_CHECKING
 
-from lbtutor.cli.judgement import Telling, in_short
+from lbtutor.cli.judgement import Telling, in_short, told_width
 from lbtutor.cli.text import note, say
 from lbtutor.course.exercises.judging import Finding, Judgement
 from lbtutor.course.exercises.watching import LOOK_EVERY, Began, Gone, News, Unnoticed
@@ -74,13 +75,18 @@ class Screen:
             return
         self._telling.end(judged)
         say()
-        say(after or f"A hint: lbtutor exercise hint {self._exercise.id}")
-        say(f"Checked at {_clock()}. Save {self._path} to check it again; Ctrl-C ends.")
+        _say_within(after or f"A hint: lbtutor exercise hint {self._exercise.id}")
+        _say_within(f"Checked at {_clock()}. Save {self._path} to check it again; Ctrl-C ends.")
 
     def _clear(self) -> None:
         sys.stdout.write(_CLEAR if self._may_clear else "\n\n")
-        say(f"{self._exercise.id}: {self._exercise.asks}")
+        _say_within(f"{self._exercise.id}: {self._exercise.asks}")
         say()
+
+
+def _say_within(text: str) -> None:
+    for line in wrap(text, told_width(), break_long_words=False, break_on_hyphens=False):
+        say(line)
 
 
 def _is_low() -> bool:
