@@ -280,3 +280,10 @@ def laws_of(name: str) -> list[Law]:
     for module in component(name).laws:
         import_module(f"lbtutor.testing.laws.{module}")
     return LAWS.get(name, [])
+
+
+def asked_of(target: Target) -> list[Law]:
+    """The laws that a report lists: what the course asks of the component, and what else is claimed. A weaker law, for
+    who claims less than the course asks, is nothing to who does not."""
+    usual = {name: claim.strict for name, claim in component(target.component).claims.items()}
+    return [law for law in laws_of(target.component) if law.applies(usual) or law.applies(target.claims)]

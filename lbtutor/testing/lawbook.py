@@ -23,15 +23,27 @@ Judge = Callable[[Run[Any]], None]
 Source = Callable[[Draw], Program]
 
 
+class Above(Struct, frozen=True):
+    """Any number greater than `least`: a claim of more than that."""
+
+    least: float
+
+    def __contains__(self, value: Any) -> bool:
+        return isinstance(value, int | float) and value > self.least
+
+    def __str__(self) -> str:
+        return f"more than {self.least:g}"
+
+
 class Law(Struct, frozen=True):
     """One law, and how it wants to be tried.
 
-    `components` are those it holds for, `claims` what an implementation must claim for it to apply (by name, or name
-    and value), `meets` the situations without which nothing was proved. `source` draws its own programs instead of the
-    family's ordinary ones; `cases` lists them all, where trying all beats drawing some; `companions` are further
-    programs whose runs the judge compares with. `times` bounds how many programs are drawn. `statistical` laws are
-    tried with few, large programs, and a failure counts only if it comes again with another seed; `elsewhere` asks for
-    the same program in a second process whose `hash()` differs, as the last of `others`.
+    `components` are those it holds for, `claims` what an implementation must claim for it to apply (by name: the value,
+    several of them, or `Above` one), `meets` the situations without which nothing was proved. `source` draws its own
+    programs instead of the family's ordinary ones; `cases` lists them all, where trying all beats drawing some;
+    `companions` are further programs whose runs the judge compares with. `times` bounds how many programs are drawn.
+    `statistical` laws are tried with few, large programs, and a failure counts only if it comes again with another
+    seed; `elsewhere` asks for the same program in a second process whose `hash()` differs, as the last of `others`.
     `needs` are kinds of operations without which there is nothing to judge: whoever has no method for one, or for
     neither of "one or other", is not checked. `only_by` names, for a situation, the kinds that lead to it: whoever has
     no method for any of them need not meet it. `hint` is where to look, for somebody who broke it.
@@ -58,8 +70,8 @@ class Law(Struct, frozen=True):
         return all(claims.get(name) in _wanted(value) for name, value in self.claims.items())
 
 
-def _wanted(value: object) -> tuple[Any, ...]:
-    return value if isinstance(value, tuple) else (value,)
+def _wanted(value: object) -> tuple[Any, ...] | Above:
+    return value if isinstance(value, tuple | Above) else (value,)
 
 
 LAWS: dict[str, list[Law]] = {}

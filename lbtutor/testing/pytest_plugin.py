@@ -77,15 +77,15 @@ class Laws(pytest.Collector):
         """One item a law."""
         from lbtutor.core.errors import ConfigError
         from lbtutor.testing.checking import opened
-        from lbtutor.testing.components import laws_of
+        from lbtutor.testing.components import asked_of
 
         how = {name: value for name, value in self._mark.kwargs.items() if name not in ("profile", "seed")}
         try:
             with opened(self.cls, *self._mark.args, **how) as held:
-                component = held.target.component
+                asked = asked_of(held.target)
         except (ConfigError, TypeError) as error:
             raise self.CollectError(f"{self.name}: {error}") from None
-        for law in laws_of(component):
+        for law in asked:
             item: HeldTo = HeldTo.from_parent(self, name=law.name)
             yield item
 

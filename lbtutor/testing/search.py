@@ -16,7 +16,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from lbtutor.testing.components import Family, Target, family, laws_of
+from lbtutor.testing.components import Family, Target, asked_of, family
 from lbtutor.testing.components import component as component_of
 from lbtutor.testing.draw import Dice
 from lbtutor.testing.lawbook import Law
@@ -92,7 +92,7 @@ class Search:
 
     def reports(self) -> tuple[LawReport, ...]:
         """Try every law; the reports in the laws' own order."""
-        laws = laws_of(self._target.component)
+        laws = asked_of(self._target)
         applying = [law for law in laws if law.applies(self._target.claims) and not self._lacking(law)]
         self._tallies = {law.name: Tally(law) for law in applying}
         ordinary = [law for law in applying if law.source is None and law.cases is None]

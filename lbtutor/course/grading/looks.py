@@ -35,6 +35,7 @@ BELIEFS = {
     "a_change_robs_nobody_of_a_turn": "M24",
     "turns_are_spread": "M14",
     "nobody_else_moves": "M10",
+    "few_others_move": "M10",
     "who_was_never_measured_is_tried": "M06",
     "open_requests_do_not_attract": "M06",
     "two_are_looked_at_and_not_all": "M03",
